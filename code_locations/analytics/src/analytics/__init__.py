@@ -1,0 +1,1 @@
+"""Marts from the warehouse's raw tables."""

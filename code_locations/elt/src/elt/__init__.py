@@ -1,0 +1,1 @@
+"""Files and a users API into the warehouse's raw tables."""

@@ -1,0 +1,14 @@
+import dagster as dg
+
+sync_tables_job = dg.define_asset_job(
+    name="sync_tables_job",
+    description="Loads every table file of the landing zone into the raw schema.",
+    selection=dg.AssetSelection.assets("customers_table", "orders_table", "products_table"),
+)
+
+sync_tables_job_schedule = dg.ScheduleDefinition(
+    job=sync_tables_job,
+    cron_schedule="0 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
