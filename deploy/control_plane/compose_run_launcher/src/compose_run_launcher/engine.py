@@ -1,0 +1,113 @@
+"""The calls to Docker Engine that launching runs needs, and no others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import docker.errors
+import docker.utils
+
+from compose_run_launcher import labels as label
+from compose_run_launcher.service_copy import RunContainer
+
+# Longer than any grace in which a container may stop, which is when the engine answers.
+_TIMEOUT_S = 150
+
+
+class Engine:
+    """One stack's view of Docker Engine, reached through ``DOCKER_HOST``.
+
+    One client serves the process: a client per call leaves sockets behind.
+    """
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    @property
+    def api(self) -> Any:
+        """The low-level client, made at first use so that loading an instance needs no engine."""
+        with self._lock:
+            if self._client is None:
+                self._client = docker.APIClient(
+                    version="auto", timeout=_TIMEOUT_S, **docker.utils.kwargs_from_env()
+                )
+            return self._client
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def service_containers(self, location: str) -> list[dict[str, Any]]:
+        """Inspected containers of the location's service: running ones first, newest first.
+
+        Stopped ones count too: a service that is down still says how it is configured.
+        """
+        wanted = {
+            label.COMPOSE_PROJECT: self.project,
+            label.COMPOSE_SERVICE: location,
+            label.COMPOSE_ONEOFF: "False",
+        }
+        found = self.api.containers(
+            all=True, filters={"label": [f"{name}={value}" for name, value in wanted.items()]}
+        )
+        ordered = sorted(found, key=lambda c: (c["State"] != "running", -c["Created"]))
+        inspected = (self.container(container["Id"]) for container in ordered)
+        return [container for container in inspected if container is not None]
+
+    def container(self, container_id: str) -> dict[str, Any] | None:
+        """The inspected container, or None when there is none of that id."""
+        try:
+            found: dict[str, Any] = self.api.inspect_container(container_id)
+        except docker.errors.NotFound:
+            return None
+        return found
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """The inspected image, or None when this engine does not have it."""
+        try:
+            found: dict[str, Any] = self.api.inspect_image(reference)
+        except docker.errors.ImageNotFound:
+            return None
+        return found
+
+    def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a further name."""
+        repository, _, tag = reference.rpartition(":")
+        self.api.tag(image_id, repository, tag)
+
+    def pull(self, reference: str) -> None:
+        """Fetch an image from its registry."""
+        self.api.pull(reference)
+
+    def create(self, name: str, container: RunContainer) -> str:
+        """Create a container, join its networks, and return its id."""
+        container_id: str = self.api.create_container_from_config(container.config, name)["Id"]
+        for network in container.further_networks:
+            self.api.connect_container_to_network(container_id, network)
+        return container_id
+
+    def start(self, container_id: str) -> None:
+        """Start a created container."""
+        self.api.start(container_id)
+
+    def stop(self, container_id: str) -> None:
+        """Ask a container to end, and end it after its own grace."""
+        self.api.stop(container_id)
+
+    def discard(self, container_id: str) -> None:
+        """Remove a container that never started."""
+        self.api.remove_container(container_id, v=True)
+
+
+def addresses(container: Mapping[str, Any]) -> list[str]:
+    """The container's IP addresses, one per network that it has joined."""
+    networks = container["NetworkSettings"]["Networks"].values()
+    return [network["IPAddress"] for network in networks if network.get("IPAddress")]

@@ -1,0 +1,100 @@
+"""What prepares the stack, and what it serves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from control_plane import database, secrets, status, status_table
+from control_plane.errors import StackError
+from control_plane.instance import migrate_instance
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console(soft_wrap=True)
+problems = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except StackError as error:
+        problems.print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+@app.command("secrets")
+def secrets_command(
+    directory: Annotated[Path, typer.Option(help="Where all secrets are kept.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Secrets to make.")] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(help="Copies for one consumer: DIRECTORY[:UID]=NAME[,NAME...]"),
+    ] = None,
+) -> None:
+    """Make missing random passwords, one file of mode 0400 each; present ones are kept."""
+    with _one_line_errors():
+        shares = [secrets.parse_share(text) for text in share or []]
+        made = secrets.provision(directory, names or [], shares)
+        console.print(f"secrets made: {', '.join(made)}" if made else "secrets: all present")
+
+
+@app.command()
+def migrate(
+    secret_dir: Annotated[
+        Path, typer.Option("--secrets", help="Password files: postgres_password, ...")
+    ],
+    sql_dir: Annotated[Path, typer.Option("--sql", help="The folder deploy/postgres.")],
+    locations: Annotated[str, typer.Option(help="Code locations, separated by commas.")],
+) -> None:
+    """Bring databases, roles, grants and Dagster's storage up to date, idempotently.
+
+    Postgres is found by POSTGRES_HOST and POSTGRES_PORT; DAGSTER_HOME holds dagster.yaml.
+    """
+    with _one_line_errors():
+        server = database.Server(
+            os.environ.get("POSTGRES_HOST", "postgres"),
+            int(os.environ.get("POSTGRES_PORT", "5432")),
+            secrets.read(secret_dir, "postgres_password"),
+        )
+        control_password = secrets.read(secret_dir, "dagster_password")
+        location_passwords = {
+            name: secrets.read(secret_dir, f"{name}_password") for name in locations.split(",")
+        }
+        database.provision(server, control_password, location_passwords, sql_dir)
+        migrate_instance(server, control_password)
+        database.grant_run_rights(server, sql_dir)
+        console.print(f"databases, roles and storage are up to date for: {locations}")
+
+
+@app.command("status")
+def status_command(
+    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",
+    show_url: Annotated[
+        str | None, typer.Option(help="Address to show, where people see another one.")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for locations to load.")] = 0,
+    expect: Annotated[str, typer.Option(help="Locations to wait for, by commas.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show the UI's address, each code location and each schedule; 1 when one is not loaded."""
+    with _one_line_errors():
+        names = [name for name in expect.split(",") if name]
+        current = status.wait(url, wait, names)
+        if as_json:
+            print(json.dumps(current.to_json(), default=str, indent=2))
+        else:
+            status_table.show(console, current, show_url or url)
+        if any(location.state != "LOADED" for location in current.locations):
+            raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,143 @@
+"""Databases, roles, schemas and grants of the stack's Postgres, applied idempotently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import encrypt_password
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+
+from control_plane.errors import StackError
+
+CONTROL_ROLE = "dagster"
+RUN_ROLE = "dagster_run"
+INSTANCE_DATABASE = "dagster"
+WAREHOUSE_DATABASE = "warehouse"
+_START_DEADLINE_S = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where Postgres answers, and its superuser's password."""
+
+    host: str
+    port: int
+    password: str
+
+
+@contextmanager
+def connect(server: Server, database: str) -> Iterator[Any]:
+    """A superuser connection; commits on success, always closed."""
+    try:
+        connection = _open(server, database)
+    except psycopg2.OperationalError as error:
+        raise StackError(
+            f"Postgres at {server.host}:{server.port}, database {database!r}, "
+            f"user 'postgres': {str(error).strip().splitlines()[-1]}"
+        ) from None
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+def _not_yet_up(error: BaseException) -> bool:
+    return isinstance(error, psycopg2.OperationalError) and "password authentication" not in str(
+        error
+    )
+
+
+@retry(
+    retry=retry_if_exception(_not_yet_up),
+    stop=stop_after_delay(_START_DEADLINE_S),
+    wait=wait_fixed(0.5),
+    reraise=True,
+)
+def _open(server: Server, database: str) -> Any:
+    return psycopg2.connect(
+        host=server.host,
+        port=server.port,
+        user="postgres",
+        password=server.password,
+        dbname=database,
+        connect_timeout=5,
+        application_name="control-plane migrate",
+    )
+
+
+def provision(
+    server: Server, control_password: str, location_passwords: Mapping[str, str], sql_dir: Path
+) -> None:
+    """Make roles and databases, then what each location owns in the warehouse.
+
+    ``location_passwords`` maps a location's name, which is its role, to its password.
+    ``sql_dir`` is deploy/postgres: ``warehouse/<location>.sql`` per location.
+    """
+    with connect(server, "postgres") as connection, connection.cursor() as cursor:
+        _ensure_role(cursor, CONTROL_ROLE, control_password)
+        _ensure_role(cursor, RUN_ROLE, None)
+        for role, password in location_passwords.items():
+            _ensure_role(cursor, role, password)
+            cursor.execute(
+                sql.SQL("GRANT {} TO {}").format(sql.Identifier(RUN_ROLE), sql.Identifier(role))
+            )
+    for database, owner in ((INSTANCE_DATABASE, CONTROL_ROLE), (WAREHOUSE_DATABASE, "postgres")):
+        _ensure_database(server, database, owner, location_passwords)
+    with connect(server, WAREHOUSE_DATABASE) as connection, connection.cursor() as cursor:
+        for location in location_passwords:
+            path = sql_dir / "warehouse" / f"{location}.sql"
+            if path.exists():
+                cursor.execute(path.read_text())
+
+
+def grant_run_rights(server: Server, sql_dir: Path) -> None:
+    """Let runs report to Dagster's tables, which must exist by now."""
+    with connect(server, INSTANCE_DATABASE) as connection, connection.cursor() as cursor:
+        cursor.execute((sql_dir / "run_rights.sql").read_text())
+
+
+def _ensure_role(cursor: Any, role: str, password: str | None) -> None:
+    """Create or update a role; without a password it is a group that cannot log in."""
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+    if cursor.fetchone() is None:
+        cursor.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+    if password is not None:
+        # Hashed here, so that the password itself can reach no server log.
+        verifier = encrypt_password(password, role, cursor.connection, "scram-sha-256")
+        cursor.execute(
+            sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(
+                sql.Identifier(role), sql.Literal(verifier)
+            )
+        )
+
+
+def _ensure_database(
+    server: Server, database: str, owner: str, locations: Mapping[str, str]
+) -> None:
+    name = sql.Identifier(database)
+    connection = None
+    try:
+        connection = _open(server, "postgres")
+        connection.autocommit = True  # CREATE DATABASE refuses to run in a transaction
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+            if cursor.fetchone() is None:
+                cursor.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(name, sql.Identifier(owner))
+                )
+            # Only those named here come in, and nobody leaves anything in `public`.
+            cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+            for role in locations:
+                cursor.execute(
+                    sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(role))
+                )
+    finally:
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,5 @@
+"""The one exception that a command turns into a clear line and a non-zero exit."""
+
+
+class StackError(Exception):
+    """Something that the operator can put right; the message names the thing and the way out."""

@@ -1,0 +1,90 @@
+"""Random passwords as files, each readable by its consumers alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets as random_source
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from control_plane.errors import StackError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_SHARE = re.compile(r"(?P<directory>[^:=]+)(:(?P<owner>\d+))?=(?P<names>.+)")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Copies of some secrets for one consumer: a directory, its owner's uid, the names."""
+
+    directory: Path
+    owner: int | None
+    names: tuple[str, ...]
+
+
+def parse_share(text: str) -> Share:
+    """Read ``DIRECTORY[:UID]=NAME[,NAME...]``; raises StackError on any other form."""
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        raise StackError(f"--share {text!r}: expected DIRECTORY[:UID]=NAME[,NAME...]")
+    names = tuple(match["names"].split(","))
+    for name in names:
+        _check_name(name)
+    owner = int(match["owner"]) if match["owner"] else None
+    return Share(Path(match["directory"]), owner, names)
+
+
+def provision(vault: Path, names: Iterable[str], shares: Iterable[Share] = ()) -> list[str]:
+    """Make the missing secrets in ``vault`` and bring every share in line with it.
+
+    Present secrets are never changed. Returns the names that were made, in order.
+    """
+    shares = list(shares)
+    wanted = [*names, *(name for share in shares for name in share.names)]
+    made = []
+    vault.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(wanted):
+        _check_name(name)
+        if not (vault / name).exists():
+            _write(vault / name, random_source.token_urlsafe(32), owner=None)
+            made.append(name)
+    for share in shares:
+        for name in share.names:
+            value = read(vault, name)
+            target = share.directory / name
+            if not target.exists() or target.read_text() != value:
+                _write(target, value, share.owner)
+    return made
+
+
+def read(directory: Path, name: str) -> str:
+    """The secret's value; raises StackError naming the file when it cannot be read."""
+    path = directory / name
+    try:
+        value = path.read_text().strip()
+    except OSError as error:
+        raise StackError(f"secret file {path}: {error.strerror}") from None
+    if not value:
+        raise StackError(f"secret file {path} is empty")
+    return value
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise StackError(f"secret name {name!r}: use lower-case letters, digits and _")
+
+
+def _write(path: Path, value: str, owner: int | None) -> None:
+    """Replace ``path`` in one step, so that a reader never sees half a password."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+    if owner is not None:
+        os.chown(temporary, owner, owner)
+    temporary.replace(path)

@@ -1,0 +1,163 @@
+"""What the stack serves: locations, their images, and when schedules tick next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
+)
+
+from control_plane.errors import StackError
+from control_plane.graphql import WORKSPACE_QUERY, ask
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One schedule; ``next_tick`` is UTC, None while it is stopped."""
+
+    name: str
+    cron: str
+    timezone: str
+    running: bool
+    next_tick: datetime | None
+
+
+@dataclass(frozen=True)
+class Location:
+    """One code location; ``error`` is None when it is loaded."""
+
+    name: str
+    loading: bool
+    error: str | None
+    image: str | None
+    schedules: tuple[Schedule, ...]
+
+    @property
+    def state(self) -> str:
+        """LOADING, LOADED or ERROR."""
+        if self.loading:
+            return "LOADING"
+        return "ERROR" if self.error else "LOADED"
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole workspace, as the webserver at ``url`` sees it."""
+
+    url: str
+    version: str
+    locations: tuple[Location, ...]
+
+    def broken(self) -> list[Location]:
+        """Locations that failed to load."""
+        return [location for location in self.locations if location.error]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for machines."""
+        return asdict(self)
+
+
+def fetch(url: str) -> Status:
+    """Ask the webserver once. Raises httpx.HTTPError while it cannot be reached."""
+    return parse(url, ask(url, WORKSPACE_QUERY))
+
+
+def wait(url: str, seconds: float, expect: Collection[str] = ()) -> Status:
+    """Ask until every location has loaded or failed, for ``seconds`` at most.
+
+    ``expect`` names locations that must be among them. Raises StackError when the webserver
+    has not answered by then; a location that still loads is returned as such.
+    """
+
+    def unsettled(status: Status) -> bool:
+        names = {location.name for location in status.locations}
+        waiting = any(
+            location.loading
+            or any(schedule.running and not schedule.next_tick for schedule in location.schedules)
+            for location in status.locations
+        )
+        return waiting or not names.issuperset(expect)
+
+    last: list[Status] = []
+
+    def once() -> Status:
+        last[:] = [fetch(url)]
+        return last[0]
+
+    try:
+        return Retrying(
+            retry=retry_if_exception_type(httpx.HTTPError) | retry_if_result(unsettled),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.5),
+        )(once)
+    except RetryError as error:
+        if last:
+            return last[0]
+        reason = error.last_attempt.exception()
+        raise StackError(f"the webserver at {url} does not answer: {reason}") from None
+
+
+def parse(url: str, data: Mapping[str, Any]) -> Status:
+    """Read the answer to WORKSPACE_QUERY."""
+    workspace = data["workspaceOrError"]
+    if workspace["__typename"] != "Workspace":
+        raise StackError(f"the workspace does not load: {_last_line(workspace['message'])}")
+    locations = tuple(_location(entry) for entry in workspace["locationEntries"])
+    return Status(url, data["version"], locations)
+
+
+def _location(entry: Mapping[str, Any]) -> Location:
+    loaded = entry["locationOrLoadError"] or {}
+    repositories = loaded.get("repositories") or []
+    return Location(
+        name=entry["name"],
+        loading=entry["loadStatus"] == "LOADING",
+        error=_root_cause(loaded) if loaded.get("__typename") == "PythonError" else None,
+        image=_image(repositories),
+        schedules=tuple(
+            _schedule(schedule)
+            for repository in repositories
+            for schedule in repository["schedules"]
+        ),
+    )
+
+
+def _image(repositories: list[Mapping[str, Any]]) -> str | None:
+    for repository in repositories:
+        for item in repository["displayMetadata"]:
+            if item["key"] == "image":
+                return str(item["value"])
+    return None
+
+
+def _schedule(schedule: Mapping[str, Any]) -> Schedule:
+    state = schedule["scheduleState"]
+    tick = state["nextTick"]
+    return Schedule(
+        name=schedule["name"],
+        cron=schedule["cronSchedule"],
+        timezone=schedule["executionTimezone"] or "UTC",
+        running=state["status"] == "RUNNING",
+        next_tick=datetime.fromtimestamp(tick["timestamp"], UTC) if tick else None,
+    )
+
+
+def _root_cause(error: Mapping[str, Any]) -> str:
+    chain = error.get("errorChain") or []
+    message = chain[-1]["error"]["message"] if chain else error["message"]
+    return _last_line(message)
+
+
+def _last_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

@@ -1,0 +1,3 @@
+-- What `analytics` owns in the warehouse. Applied at every start: keep it idempotent.
+CREATE SCHEMA IF NOT EXISTS staging AUTHORIZATION analytics;
+CREATE SCHEMA IF NOT EXISTS marts AUTHORIZATION analytics;
