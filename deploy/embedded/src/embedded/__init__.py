@@ -1,0 +1,1 @@
+"""The stack without Docker: one supervisor, and processes in place of containers."""

