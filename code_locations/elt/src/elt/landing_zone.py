@@ -1,0 +1,213 @@
+"""The landing zone: the folder or S3 prefix where other systems put files for us.
+
+`python -m elt.landing_zone seed` puts the sample files into an empty one.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import tenacity
+
+from elt.errors import LandingZoneError, LandingZoneUnavailable
+
+SAMPLE_FOLDER = Path(__file__).parent / "defs" / "data"
+SEED_DEADLINE_S = 60
+
+
+class Readable(Protocol):
+    """A stream of bytes; `read(size)` gives fewer than `size` only at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class LandingZone(Protocol):
+    """Files by name. Every method raises LandingZoneError with the file's URI in its message."""
+
+    def uri_of(self, name: str) -> str:
+        """Address of a file, for readers of messages."""
+
+    def names(self) -> list[str]:
+        """Names of the files right in the landing zone, sorted; hidden ones left out."""
+
+    def open(self, name: str) -> contextlib.AbstractContextManager[Readable]:
+        """The file's bytes as a stream; no more than what is read is held in memory."""
+
+    def put(self, name: str, content: Path) -> None:
+        """Store a local file under `name`; readers see all of it or nothing."""
+
+
+class FolderLandingZone:
+    """A landing zone in a local folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def uri_of(self, name: str) -> str:
+        return (self._folder / name).as_uri()
+
+    def names(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        files = (path for path in self._folder.iterdir() if path.is_file())
+        return sorted(path.name for path in files if not path.name.startswith("."))
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[Readable]:
+        with self._errors(name):
+            stream = (self._folder / name).open("rb")
+        with stream:
+            yield stream
+
+    def put(self, name: str, content: Path) -> None:
+        with self._errors(name):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            unfinished = self._folder / f".{name}.unfinished"
+            shutil.copyfile(content, unfinished)
+            unfinished.replace(self._folder / name)
+
+    @contextlib.contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise _no_such_file(self, name) from None
+        except OSError as error:
+            uri = self.uri_of(name)
+            raise LandingZoneError(f"{uri}: {error.strerror}", file=uri) from None
+
+
+class S3LandingZone:
+    """A landing zone in an S3 bucket, under a prefix; boto3's own settings say where and who."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        # Imported here: it costs as much as the rest of the location, and a folder needs none.
+        import boto3
+        from botocore.config import Config
+
+        self._bucket = bucket
+        self._prefix = prefix
+        self._client: Any = boto3.client(
+            "s3",
+            config=Config(
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"mode": "standard", "max_attempts": 5},
+            ),
+        )
+
+    def uri_of(self, name: str) -> str:
+        return f"s3://{self._bucket}/{self._prefix}{name}"
+
+    def names(self) -> list[str]:
+        with self._errors(""):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
+            )
+            keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        names = (key.removeprefix(self._prefix) for key in keys)
+        return sorted(name for name in names if name and not name.startswith("."))
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[Readable]:
+        with self._errors(name):
+            key = self._prefix + name
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+            with contextlib.closing(body):
+                yield body
+
+    def put(self, name: str, content: Path) -> None:
+        with self._errors(name):
+            self._client.upload_file(str(content), self._bucket, self._prefix + name)
+
+    @contextlib.contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        from boto3.exceptions import S3UploadFailedError
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+        uri = self.uri_of(name)
+        try:
+            yield
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+            if code == "NoSuchKey":
+                raise _no_such_file(self, name) from None
+            # A store that has just started may not have made its buckets yet.
+            kind = LandingZoneError
+            if code == "NoSuchBucket" or status >= 500:
+                kind = LandingZoneUnavailable
+            raise kind(f"{uri}: {error}", file=uri) from None
+        except (HTTPClientError, S3UploadFailedError) as error:
+            raise LandingZoneUnavailable(f"{uri}: {error}", file=uri) from None
+        except BotoCoreError as error:
+            raise LandingZoneError(f"{uri}: {error}", file=uri) from None
+
+
+def open_landing_zone(uri: str) -> LandingZone:
+    """The landing zone at `file:///folder` or `s3://bucket[/prefix]`.
+
+    Raises LandingZoneError for any other address; touches neither disk nor network.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        return FolderLandingZone(Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.netloc:
+        prefix = parts.path.strip("/")
+        return S3LandingZone(parts.netloc, f"{prefix}/" if prefix else "")
+    raise LandingZoneError(
+        f"LANDING_ZONE is {uri!r}; it must be file:///folder or s3://bucket[/prefix]"
+    )
+
+
+def seed(zone: LandingZone, sample_folder: Path = SAMPLE_FOLDER) -> str:
+    """Copy the sample files into an empty landing zone; returns what was done, in one line.
+
+    A landing zone that holds anything at all is left alone. Raises LandingZoneError.
+    """
+    present = zone.names()
+    where = zone.uri_of("")
+    if present:
+        return f"landing zone {where} has {len(present)} files; no sample data added"
+    samples = sorted(sample_folder.glob("*.csv"))
+    for sample in samples:
+        zone.put(sample.name, sample)
+    return f"landing zone {where} was empty; added {', '.join(path.name for path in samples)}"
+
+
+def _no_such_file(zone: LandingZone, name: str) -> LandingZoneError:
+    uri = zone.uri_of(name)
+    present = ", ".join(zone.names()[:20]) or "no files at all"
+    return LandingZoneError(f"{uri} does not exist; the landing zone holds {present}", file=uri)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m elt.landing_zone", description=__doc__)
+    parser.add_argument("command", choices=["seed"], help="add sample files, if there are none")
+    parser.parse_args()
+    if os.environ.get("LANDING_ZONE_SAMPLE", "").lower() != "true":
+        print("LANDING_ZONE_SAMPLE is not true; no sample data added")
+        return 0
+    # The store may be starting up at the same time as we are.
+    patiently = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(LandingZoneUnavailable),
+        wait=tenacity.wait_fixed(1),
+        stop=tenacity.stop_after_delay(SEED_DEADLINE_S),
+        reraise=True,
+    )
+    try:
+        print(patiently(lambda: seed(open_landing_zone(os.environ.get("LANDING_ZONE", "")))))
+    except LandingZoneError as error:
+        print(f"sample data could not be added: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
