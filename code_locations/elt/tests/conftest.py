@@ -96,8 +96,6 @@ def warehouse(postgres_port: int) -> Iterator[PostgresResource]:
         schema_=SCHEMA,
     )
     with admin.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-        )
+        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         cursor.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
     admin.close()

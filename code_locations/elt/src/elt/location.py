@@ -1,7 +1,5 @@
 """What a code location decides for all of its definitions."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 from dagster_shared.record import as_dict
 
@@ -17,6 +15,13 @@ executor = dg.multi_or_in_process_executor.configured(
 )
 
 
+class Schedules(list[dg.ScheduleDefinition]):
+    """Schedules that print as what they do, rather than as objects at an address."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{s.name}: {s.cron_schedule} {s.execution_timezone}" for s in self)
+
+
 class LocationDefinitions(dg.Definitions):
     """`dagster.Definitions` with the listing that its public interface lacks."""
 
@@ -25,6 +30,6 @@ class LocationDefinitions(dg.Definitions):
         """The same definitions, as this class."""
         return cls(**as_dict(definitions))
 
-    def get_all_schedules(self) -> Sequence[dg.ScheduleDefinition]:
-        """Every schedule, jobs and resources bound."""
-        return self.get_repository_def().schedule_defs
+    def get_all_schedules(self) -> Schedules:
+        """Every schedule, with job and resources bound."""
+        return Schedules(self.get_repository_def().schedule_defs)
