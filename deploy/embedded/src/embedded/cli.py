@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from control_plane import secrets
+from control_plane.errors import StackError
 
 from embedded import leftovers, lock, packages, postgres_home, postgres_server
 from embedded.console import complain, say
@@ -32,8 +33,10 @@ class Signals:
 
     def __init__(self) -> None:
         self.count = 0
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup make dev
+            signal.signal(signal.SIGHUP, self._receive)
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
@@ -104,24 +107,26 @@ def _start(paths: Paths) -> int:
         with lock.held(paths.lock, port):
             _end_leftovers(paths)
             require_free(port)
-            _run(_plan(paths, settings, port), signals)
-    except EmbeddedError as error:
+            return _run(_plan(paths, settings, port), signals)
+    except (EmbeddedError, StackError) as error:
         explain(error)
         return 1
     except Interrupted:
         return 0
-    return 0
 
 
-def _run(plan: Plan, signals: Signals) -> None:
+def _run(plan: Plan, signals: Signals) -> int:
     stack = Stack(plan, signals.hurry)
     try:
         stack.start()
         stack.show_status()
         stack.watch()
     except Interrupted:
-        say("\nStopping; once more for at once")
-        raise
+        say("\nStopping (Ctrl-C again: at once)")
+        return 0
+    except (EmbeddedError, StackError) as error:
+        explain(error)
+        return 1
     finally:
         signals.count = max(signals.count, 1)  # from here on a signal only hurries
         stack.stop()

