@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess  # nosec: only our own programs
+import subprocess
 import uuid
 from collections.abc import Mapping
 from types import FrameType

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess  # nosec: only our own programs
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 

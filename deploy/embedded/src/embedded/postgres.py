@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess  # nosec: only our own programs
+import subprocess
 
 from embedded.errors import EmbeddedError
 from embedded.postgres_home import MAJOR, Home

@@ -1,0 +1,42 @@
+"""A checkout with the few files that the embedded mode reads."""
+
+from pathlib import Path
+
+import pytest
+
+from embedded.settings import Paths
+
+WORKSPACE = """
+load_from:
+  - grpc_server: {host: elt, port: 4000, location_name: elt}
+  - grpc_server: {host: analytics, port: 4000, location_name: analytics}
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "workspace.yaml").write_text(WORKSPACE)
+    for name in ("elt", "analytics"):
+        folder = tmp_path / "code_locations" / name
+        folder.mkdir(parents=True)
+        (folder / "pyproject.toml").write_text(f'[tool.dg.project]\nroot_module = "{name}"\n')
+    embedded = tmp_path / "deploy" / "embedded"
+    embedded.mkdir(parents=True)
+    (embedded / "locations.toml").write_text(
+        """
+        [elt]
+        environment = { LANDING_ZONE = "file://{data}/landing_zone" }
+        settings = ["LANDING_ZONE", "USERS_API_URL"]
+        prepare = ["python", "-m", "elt.landing_zone", "seed"]
+        """
+    )
+    secrets = tmp_path / ".dev" / "secrets"
+    secrets.mkdir(parents=True)
+    for role in ("postgres", "dagster", "elt", "analytics"):
+        (secrets / f"{role}_password").write_text(f"secret-of-{role}")
+    return tmp_path
+
+
+@pytest.fixture
+def paths(checkout: Path) -> Paths:
+    return Paths(checkout)

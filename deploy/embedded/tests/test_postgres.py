@@ -1,0 +1,142 @@
+"""The real server from the wheel, as the user that it would run as."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from embedded import postgres, postgres_home, postgres_server, services
+from embedded.account import Account, postgres_account
+from embedded.errors import EmbeddedError
+from embedded.postgres_home import Home
+from embedded.settings import Paths, repository
+from embedded.waiting import wait_until
+
+PASSWORD = "of-the-test"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    # pytest's folders are its user's alone; root's Postgres is another user.
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        if folder.owner() == Path.home().owner() or os.geteuid() == 0:
+            folder.chmod(0o755)
+    home = replace(
+        postgres_home.locate(repository()),
+        folder=tmp_path / ".dev" / "postgres",
+        account=postgres_account(tmp_path, tmp_path / "none"),
+    )
+    postgres_home.prepare(home, Paths(tmp_path))
+    return home
+
+
+@contextmanager
+def server(home: Home, port: int) -> Iterator[services.Running]:
+    log = home.folder.parent / "postgres.log"
+    service = services.Service(
+        "postgres",
+        postgres.server_command(home, port),
+        postgres.server_environment(),
+        home.folder,
+        log,
+        account=home.account,
+    )
+    running = services.start(service)
+    try:
+        pid = running.process.pid
+        assert wait_until(lambda: postgres_server.is_ready(home.data, pid), 20), services.tail(log)
+        yield running
+    finally:
+        found = postgres_server.find_server(home.data)
+        if found is not None:
+            postgres_server.stop_server(found)
+
+
+def connect(port: int, password: str = PASSWORD) -> "psycopg2.extensions.connection":
+    return psycopg2.connect(host="127.0.0.1", port=port, user="postgres", password=password)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_first_start_with_a_password_and_never_as_root(home: Home) -> None:
+    assert postgres.ensure_initialised(home, PASSWORD)
+    assert not postgres.ensure_initialised(home, "another")
+    port = free_port()
+    with server(home, port) as running:
+        assert running.process.uids().real != 0
+        with connect(port) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW server_version_num")
+            row = cursor.fetchone()
+            assert row is not None
+            assert int(row[0]) // 10000 == int(postgres_home.MAJOR)
+            cursor.execute("SHOW fsync")
+            assert cursor.fetchone() == ("on",)
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            connect(port, "wrong")
+    assert not (home.folder / "password").exists()
+
+
+def test_a_server_left_behind_is_ended_and_its_data_recovers(home: Home) -> None:
+    postgres.ensure_initialised(home, PASSWORD)
+    port = free_port()
+    with server(home, port):
+        connection = connect(port)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        connection.close()
+        assert postgres_server.clear_stray(home.data)
+        assert postgres_server.find_server(home.data) is None
+    with server(home, port) as running:
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait(10)
+    assert not postgres_server.clear_stray(home.data)
+    with server(home, port), connect(port) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT answer FROM kept")
+        assert cursor.fetchone() == (42,)
+
+
+def test_a_lock_file_with_a_stranger_s_pid_does_not_stop_the_start(home: Home) -> None:
+    postgres.ensure_initialised(home, PASSWORD)
+    stranger = psutil.Process().ppid()
+    (home.data / "postmaster.pid").write_text(f"{stranger}\n{home.data}\n")
+    assert not postgres_server.clear_stray(home.data)
+    with server(home, free_port()):
+        pass
+    assert psutil.pid_exists(stranger)
+
+
+def test_data_of_another_major_version_is_named(home: Home) -> None:
+    home.data.mkdir()
+    (home.data / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EmbeddedError, match=r"Postgres 17, this is 18.*make reset"):
+        postgres.ensure_initialised(home, PASSWORD)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root's Postgres is another user")
+def test_out_of_a_folder_that_its_user_cannot_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    monkeypatch.setattr(postgres_home, "_SYSTEM_FOLDER", tmp_path / "system")
+    home = postgres_home.locate(Paths(closed))
+    assert home.folder.is_relative_to(tmp_path / "system")
+    postgres_home.prepare(home, Paths(closed))
+    assert isinstance(home.account, Account)
+    assert home.account.can_use(home.programs)
+    postgres.ensure_initialised(home, PASSWORD)
+    with server(home, free_port()):
+        pass
