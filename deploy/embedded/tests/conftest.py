@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
     (embedded / "locations.toml").write_text(
         """
         [elt]
-        environment = { LANDING_ZONE = "file://{data}/landing_zone" }
+        environment = { LANDING_ZONE = "{data_uri}/landing_zone" }
         settings = ["LANDING_ZONE", "USERS_API_URL"]
         prepare = ["python", "-m", "elt.landing_zone", "seed"]
         """

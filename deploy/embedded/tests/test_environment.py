@@ -37,7 +37,7 @@ def test_the_landing_zone_is_a_folder_for_elt_alone(paths: Paths) -> None:
     shell = {"LANDING_ZONE": "s3://from-the-shell"}
     built = environments(paths, shell=shell)
     elt, analytics = (built.location(location(paths.root, n)) for n in ("elt", "analytics"))
-    assert elt["LANDING_ZONE"] == f"file://{paths.data}/landing_zone"
+    assert elt["LANDING_ZONE"] == (paths.data / "landing_zone").as_uri()
     assert "LANDING_ZONE" not in analytics
 
 

@@ -56,7 +56,8 @@ class Environments:
     def location(self, location: Location) -> dict[str, str]:
         """For the location's code server, from which its runs inherit."""
         values = {
-            name: value.format(data=self.paths.data) for name, value in location.environment.items()
+            name: value.format(data=self.paths.data, data_uri=self.paths.data.as_uri())
+            for name, value in location.environment.items()
         }
         chosen = {name: self.settings[name] for name in location.settings if name in self.settings}
         return {

@@ -59,11 +59,11 @@ class Stack:
         self._start_watchdog()
         with step(f"Postgres {postgres_home.MAJOR} on port {plan.environments.postgres_port}"):
             self._start_postgres()
-        # Loading definitions needs no database, so the slow parts run side by side.
+        prepares = [self._launch(plan.prepare(each)) for each in plan.locations if each.prepare]
+        # Before the code servers: Dagster looks into its storage when it loads definitions.
+        self._migrate()
         begun = time.monotonic()
         self.code_servers += [self._launch(plan.code_server(each)) for each in plan.locations]
-        prepares = [self._launch(plan.prepare(each)) for each in plan.locations if each.prepare]
-        self._migrate()
         for prepare in prepares:
             self._finish_prepare(prepare)
         self._end_lost_runs()

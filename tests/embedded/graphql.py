@@ -1,0 +1,107 @@
+"""The UI's own interface, as much of it as the tests need."""
+
+from typing import Any
+
+import httpx
+
+from polling import wait_for
+
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+_LOCATIONS = """
+{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
+    __typename
+    ... on PythonError { message }
+    ... on RepositoryLocation { repositories { schedules {
+        name scheduleState { status nextTick { timestamp } } } } } } } } } }
+"""
+_LAUNCH = """
+mutation ($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+_RUN = """
+query ($id: ID!) { runOrError(runId: $id) { ... on Run { status
+    eventConnection { events { __typename ... on MessageEvent { message } } } } } }
+"""
+_RUNS = """
+query ($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results {
+    runId status tags { key value } } } } }
+"""
+_RELOAD = """
+mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) {
+    __typename } }
+"""
+
+
+class UI:
+    """Asks the webserver on ``port``."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://localhost:{port}"
+
+    def answers(self) -> bool:
+        """True when the page itself can be had."""
+        try:
+            return httpx.get(self.url, timeout=5).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        body = {"query": query, "variables": variables}
+        answer = httpx.post(f"{self.url}/graphql", json=body, timeout=60).json()
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def locations(self) -> dict[str, Any]:
+        """What each location has loaded, or its error, by name."""
+        entries = self.ask(_LOCATIONS)["workspaceOrError"]["locationEntries"]
+        return {entry["name"]: entry["locationOrLoadError"] for entry in entries}
+
+    def schedules(self) -> dict[str, Any]:
+        """The state of each schedule of the loaded locations, by name."""
+        return {
+            schedule["name"]: schedule["scheduleState"]
+            for location in self.locations().values()
+            for repository in location.get("repositories", [])
+            for schedule in repository["schedules"]
+        }
+
+    def launch(self, location: str, job: str) -> str:
+        selector = {
+            "repositoryLocationName": location,
+            "repositoryName": "__repository__",
+            "jobName": job,
+        }
+        parameters = {"selector": selector, "runConfigData": {}}
+        answer = self.ask(_LAUNCH, parameters=parameters)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def run(self, run_id: str) -> Any:
+        return self.ask(_RUN, id=run_id)["runOrError"]
+
+    def status_of(self, run_id: str) -> str:
+        return str(self.run(run_id)["status"])
+
+    def messages_of(self, run_id: str) -> str:
+        events = self.run(run_id)["eventConnection"]["events"]
+        return "\n".join(str(event.get("message", "")) for event in events)
+
+    def wait_for_end(self, run_id: str, deadline_s: float = 90) -> str:
+        return wait_for(
+            f"run {run_id} ends",
+            lambda: status if (status := self.status_of(run_id)) in ENDED else "",
+            deadline_s,
+        )
+
+    def run_to_success(self, location: str, job: str) -> str:
+        run_id = self.launch(location, job)
+        status = self.wait_for_end(run_id)
+        assert status == "SUCCESS", self.messages_of(run_id)
+        return run_id
+
+    def runs_of(self, job: str) -> list[Any]:
+        return list(self.ask(_RUNS, job=job)["runsOrError"]["results"])
+
+    def reload(self, location: str) -> None:
+        self.ask(_RELOAD, name=location)
