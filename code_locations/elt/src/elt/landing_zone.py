@@ -123,13 +123,13 @@ class S3LandingZone:
                 yield body
 
     def put(self, name: str, content: Path) -> None:
-        with self._errors(name):
-            self._client.upload_file(str(content), self._bucket, self._prefix + name)
+        with self._errors(name), content.open("rb") as stream:
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=stream)
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        from boto3.exceptions import S3UploadFailedError
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import ConnectionError as NoConnectionError
 
         uri = self.uri_of(name)
         try:
@@ -144,7 +144,7 @@ class S3LandingZone:
             if code == "NoSuchBucket" or status >= 500:
                 kind = LandingZoneUnavailable
             raise kind(f"{uri}: {error}", file=uri) from None
-        except (HTTPClientError, S3UploadFailedError) as error:
+        except (HTTPClientError, NoConnectionError) as error:
             raise LandingZoneUnavailable(f"{uri}: {error}", file=uri) from None
         except BotoCoreError as error:
             raise LandingZoneError(f"{uri}: {error}", file=uri) from None

@@ -124,8 +124,8 @@ def _lock(cursor: Cursor, name: str, timeout_s: int) -> None:
 
 
 def _copy(cursor: Cursor, staging: sql.Identifier, source: CopySource) -> int:
-    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT {}, ENCODING 'UTF8')").format(
-        staging, names(source.columns), sql.SQL(source.copy_format)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH ({}, ENCODING 'UTF8')").format(
+        staging, names(source.columns), sql.SQL(source.copy_options)
     )
     try:
         # The stub asks for readline(), which psycopg2 never calls.

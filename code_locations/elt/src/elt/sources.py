@@ -21,14 +21,14 @@ class CopySource(Protocol):
     Attributes:
         uri: where the rows come from, for readers of messages.
         columns: names of the columns, in the order of the stream.
-        copy_format: COPY's FORMAT.
+        copy_options: COPY's options for the stream's format.
         bytes_read: size of what was read so far, headers included.
         failure: the exception that ended `read()`, which the database driver does not pass on.
     """
 
     uri: str
     columns: tuple[str, ...]
-    copy_format: str
+    copy_options: str
     bytes_read: int
     failure: Exception | None
 
@@ -49,17 +49,20 @@ class CsvSource:
     Raises BadInput when the header does not name exactly the table's columns.
     """
 
-    copy_format = "csv"
+    # COPY reads the header too, and so counts lines as the file has them.
+    copy_options = "FORMAT csv, HEADER"
 
     def __init__(self, uri: str, stream: Readable, table: Table) -> None:
         self.uri = uri
         self.failure: Exception | None = None
         self._stream = stream
-        self._pending = stream.read(HEADER_LIMIT_BYTES)
-        self.bytes_read = len(self._pending)
-        if not self._pending:
+        start = stream.read(HEADER_LIMIT_BYTES)
+        self.bytes_read = len(start)
+        if not start:
             raise BadInput(uri, "the file is empty, not even a header is there (0 bytes)")
-        self.columns = self._take_header(table)
+        # A byte order mark would be read as a part of the first column's name.
+        self._pending = start.removeprefix(codecs.BOM_UTF8)
+        self.columns = self._header(table)
         self._last_bytes = b"\n"
 
     def read(self, size: int = -1, /) -> bytes:
@@ -72,8 +75,7 @@ class CsvSource:
     def bad_input(
         self, reason: str, line: int | None, column: str | None, value: str | None
     ) -> BadInput:
-        in_file = None if line is None else line + self._header_lines
-        return BadInput(self.uri, reason, line=in_file, column=column, value=value)
+        return BadInput(self.uri, reason, line=line, column=column, value=value)
 
     def _read(self, size: int) -> bytes:
         chunk, self._pending = self._pending, b""
@@ -87,16 +89,13 @@ class CsvSource:
         self._last_bytes = recent[-2:]
         return chunk
 
-    def _take_header(self, table: Table) -> tuple[str, ...]:
-        content = self._pending.removeprefix(codecs.BOM_UTF8)
+    def _header(self, table: Table) -> tuple[str, ...]:
         record = b""
-        self._header_lines = 0
-        for line in content.splitlines(keepends=True):
+        for line in self._pending.splitlines(keepends=True):
             record += line
-            self._header_lines += 1
             if record.count(b'"') % 2 == 0:
                 break
-        if record == content and self.bytes_read >= HEADER_LIMIT_BYTES:
+        if record == self._pending and self.bytes_read >= HEADER_LIMIT_BYTES:
             reason = f"no header line within the first {HEADER_LIMIT_BYTES} bytes"
             raise BadInput(self.uri, reason, line=1)
         try:
@@ -106,7 +105,6 @@ class CsvSource:
         except csv.Error as error:
             raise BadInput(self.uri, f"the header cannot be read: {error}", line=1) from None
         self._check_header(header, table)
-        self._pending = content[len(record) :]
         return tuple(header)
 
     def _check_header(self, header: Sequence[str], table: Table) -> None:
@@ -126,7 +124,7 @@ class CsvSource:
 class RecordSource:
     """Records in memory; `bad_input()` counts records where a file would count lines."""
 
-    copy_format = "text"
+    copy_options = "FORMAT text"
 
     def __init__(self, uri: str, records: Sequence[Mapping[str, Any]], table: Table) -> None:
         self.uri = uri

@@ -20,9 +20,7 @@ RETRY_AFTER_LIMIT_S = 60
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def fetch_users(
-    base_url: str, timeout_s: float, backoff_factor_s: float = BACKOFF_FACTOR_S
-) -> list[dict[str, Any]]:
+def fetch_users(base_url: str, timeout_s: float) -> list[dict[str, Any]]:
     """All users: one object each, as the API has them.
 
     Failed connections, timeouts (of `timeout_s` to connect, and again between bytes), 429 and
@@ -33,7 +31,7 @@ def fetch_users(
     url = f"{base_url.rstrip('/')}/users"
     retry = Retry(
         total=RETRIES,
-        backoff_factor=backoff_factor_s,
+        backoff_factor=BACKOFF_FACTOR_S,
         status_forcelist=(429, 500, 502, 503, 504),
         retry_after_max=RETRY_AFTER_LIMIT_S,
         raise_on_status=False,

@@ -1,0 +1,86 @@
+"""What the location offers: exactly this, and without network, settings or secrets."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from elt.definitions import defs
+
+
+def test_exactly_these_definitions() -> None:
+    repository = defs.get_repository_def()
+    assert {key.to_user_string() for key in defs.resolve_all_asset_keys()} == {
+        "customers_table",
+        "orders_table",
+        "products_table",
+        "api_users",
+        "users_in_postgres",
+    }
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs == {"sync_tables_job", "sync_users_job"}
+    assert not repository.sensor_defs
+    dg.Definitions.validate_loadable(defs)
+
+
+@pytest.mark.parametrize(
+    ("name", "cron", "next_tick"),
+    [
+        ("sync_tables_job_schedule", "0 0 * * *", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("sync_users_job_schedule", "0 12 * * *", datetime(2026, 1, 1, 12, tzinfo=UTC)),
+    ],
+)
+def test_schedules_run_by_themselves_in_utc(name: str, cron: str, next_tick: datetime) -> None:
+    schedules = {schedule.name: schedule for schedule in defs.get_all_schedules()}
+    assert len(schedules) == 2
+    schedule = schedules[name]
+    assert schedule.cron_schedule == cron
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert f"{schedule.job_name}_schedule" == name
+    start = datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC).timestamp()
+    ticks = schedule_execution_time_iterator(start, cron, schedule.execution_timezone)
+    assert next(ticks) == next_tick
+
+
+def test_schedules_print_by_name() -> None:
+    assert "sync_tables_job_schedule: 0 0 * * * UTC" in str(defs.get_all_schedules())
+
+
+@pytest.mark.parametrize(
+    ("job", "assets"),
+    [
+        ("sync_tables_job", {"customers_table", "orders_table", "products_table"}),
+        ("sync_users_job", {"api_users", "users_in_postgres"}),
+    ],
+)
+def test_jobs_make_their_assets_and_no_others(job: str, assets: set[str]) -> None:
+    selected = defs.resolve_job_def(job).asset_layer.executable_asset_keys
+    assert {key.to_user_string() for key in selected} == assets
+
+
+@pytest.mark.parametrize("config", [None, {"execution": {"config": {"multiprocess": {}}}}])
+def test_steps_share_the_runs_process_unless_the_run_says_otherwise(
+    config: dict[str, object] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOST", "USER", "PASSWORD", "DB"):
+        monkeypatch.setenv(f"WAREHOUSE_{name}", "x")
+    monkeypatch.setenv("WAREHOUSE_PORT", "5432")
+    monkeypatch.setenv("LANDING_ZONE", "file:///x")
+    plan = dg.validate_run_config(defs.resolve_job_def("sync_tables_job"), config)
+    kind = "multiprocess" if config else "in_process"
+    assert list(plan["execution"]["multi_or_in_process_executor"]) == [kind]
+
+
+def test_loading_needs_no_environment_and_no_network() -> None:
+    program = """if True:
+        import socket
+        def refuse(*_): raise AssertionError("the network was touched")
+        socket.socket.connect = socket.getaddrinfo = refuse
+        from elt.definitions import defs
+        defs.get_repository_def().load_all_definitions()
+    """
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PATH": ""}, timeout=60)

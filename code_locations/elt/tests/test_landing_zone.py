@@ -1,0 +1,112 @@
+"""The landing zone in a folder, and how it is seeded. S3 is tested against a real store."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elt.errors import LandingZoneError, LandingZoneUnavailable
+from elt.landing_zone import SAMPLE_FOLDER, S3LandingZone, open_landing_zone, seed
+from elt.tables import CUSTOMERS, ORDERS, PRODUCTS
+
+CLOSED_PORT = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("file:///tmp/landing", "file:///tmp/landing/a.csv"),
+        ("file:///tmp/with%20space/", "file:///tmp/with%20space/a.csv"),
+        ("s3://bucket", "s3://bucket/a.csv"),
+        ("s3://bucket/deep/prefix/", "s3://bucket/deep/prefix/a.csv"),
+    ],
+)
+def test_addresses(uri: str, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert open_landing_zone(uri).uri_of("a.csv") == file
+
+
+@pytest.mark.parametrize("uri", ["", "/tmp/landing", "file://landing", "s3://", "ftp://host/x"])
+def test_other_addresses_are_refused(uri: str) -> None:
+    with pytest.raises(LandingZoneError, match=r"LANDING_ZONE is '.*'; it must be file:///"):
+        open_landing_zone(uri)
+
+
+def test_an_absent_file_is_named_with_its_neighbours(tmp_path: Path) -> None:
+    zone = open_landing_zone(tmp_path.as_uri())
+    (tmp_path / "customer.csv").touch()
+    (tmp_path / ".hidden").touch()
+    with (
+        pytest.raises(LandingZoneError, match=r"customers.csv does not exist; .* customer.csv$"),
+        zone.open("customers.csv"),
+    ):
+        pass
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "customers.csv").mkdir()
+    zone = open_landing_zone(tmp_path.as_uri())
+    with pytest.raises(LandingZoneError, match="Is a directory"), zone.open("customers.csv"):
+        pass
+
+
+def test_seed_fills_an_empty_landing_zone_once(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    zone = open_landing_zone(folder.as_uri())
+    assert "added customers.csv, orders.csv, products.csv" in seed(zone)
+    assert zone.names() == ["customers.csv", "orders.csv", "products.csv"]
+    assert {path.name for path in folder.iterdir()} == set(zone.names())
+    for name in zone.names():
+        assert (folder / name).read_bytes() == (SAMPLE_FOLDER / name).read_bytes()
+    (folder / "orders.csv").unlink()
+    assert "has 2 files; no sample data added" in seed(zone)
+    assert zone.names() == ["customers.csv", "products.csv"]
+
+
+def test_every_declared_file_has_a_sample() -> None:
+    declared = {table.file_name for table in (CUSTOMERS, ORDERS, PRODUCTS)}
+    assert {path.name for path in SAMPLE_FOLDER.glob("*.csv")} == declared
+
+
+def run_seed(**settings: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
+    command = [sys.executable, "-m", "elt.landing_zone", "seed"]
+    return subprocess.run(
+        command, env=inherited | settings, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_seed_command(tmp_path: Path) -> None:
+    done = run_seed(LANDING_ZONE=tmp_path.as_uri(), LANDING_ZONE_SAMPLE="true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+    assert (tmp_path / "orders.csv").is_file()
+
+
+@pytest.mark.parametrize("wanted", ["false", ""])
+def test_seed_command_does_nothing_unasked(tmp_path: Path, wanted: str) -> None:
+    done = run_seed(LANDING_ZONE=tmp_path.as_uri(), LANDING_ZONE_SAMPLE=wanted)
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seed_command_fails_in_one_line() -> None:
+    done = run_seed(LANDING_ZONE="nowhere", LANDING_ZONE_SAMPLE="true")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "LANDING_ZONE is 'nowhere'" in done.stderr
+
+
+def test_a_store_that_does_not_answer_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": CLOSED_PORT,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    zone = S3LandingZone("landing", "")
+    with pytest.raises(LandingZoneUnavailable, match=f"s3://landing/: .*{CLOSED_PORT}"):
+        zone.names()

@@ -1,0 +1,371 @@
+"""Loads into a real PostgreSQL: what arrives, and that it arrives whole or not at all."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from elt.errors import BadInput, EltError, LandingZoneError, WarehouseError
+from elt.loading import LoadResult, load
+from elt.postgres import PostgresResource
+from elt.sources import CsvSource, RecordSource
+from elt.tables import Column, Table
+
+FRUIT = Table(
+    name="fruit",
+    description="Fruit.",
+    primary_key=("id",),
+    columns=(
+        Column("id", "bigint", "Identifies the fruit."),
+        Column("name", "text", "Its name."),
+        Column("weight_g", "integer", "Weight in grams.", nullable=True),
+        Column("picked_at", "timestamp with time zone", "When, UTC.", nullable=True),
+    ),
+)
+HEADER = b"id,name,weight_g,picked_at\n"
+OLD = HEADER + b"1,apple,150,2026-01-01T00:00:00Z\n2,fig,30,\n"
+OLD_ROWS = [(1, "apple", 150), (2, "fig", 30)]
+Load = Callable[..., LoadResult]
+
+
+@pytest.fixture
+def load_csv(warehouse: PostgresResource) -> Load:
+    def load_content(content: bytes, table: Table = FRUIT, **options: Any) -> LoadResult:
+        @contextlib.contextmanager
+        def open_source() -> Iterator[CsvSource]:
+            yield CsvSource("file:///fruit.csv", io.BytesIO(content), table)
+
+        with warehouse.get_connection() as connection:
+            options = {"delete_missing": True} | options
+            return load(connection, "raw", table, open_source, **options)
+
+    return load_content
+
+
+def query(warehouse: PostgresResource, statement: str) -> list[tuple[Any, ...]]:
+    with warehouse.get_connection() as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def rows(warehouse: PostgresResource) -> list[tuple[Any, ...]]:
+    return query(warehouse, "SELECT id, name, weight_g FROM raw.fruit ORDER BY id")
+
+
+def tables(warehouse: PostgresResource) -> list[str]:
+    found = query(
+        warehouse,
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'raw'::regnamespace",
+    )
+    return [name for (name,) in found]
+
+
+def test_values_arrive_as_they_are(warehouse: PostgresResource, load_csv: Load) -> None:
+    names = [
+        "plain",
+        "",
+        "a,b",
+        'say "hi"',
+        "two\nlines",
+        "Łódź 東京 🍎",
+        "x" * 5_000_000,
+        "\\N",
+        " ",
+    ]
+    content = io.StringIO()
+    writer = csv.writer(content, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    for number, name in enumerate(names):
+        writer.writerow([number, name, 7, "2026-03-01T12:00:00+02:00"])
+    result = load_csv(b"\xef\xbb\xbf" + HEADER + content.getvalue().encode())
+    assert [row[1] for row in rows(warehouse)] == names
+    assert (result.rows, result.inserted) == (len(names), len(names))
+    assert result.bytes_read == 3 + len(HEADER) + len(content.getvalue().encode())
+    assert [row[1] for row in result.preview] == names[:5]
+    (picked,) = query(warehouse, "SELECT DISTINCT picked_at AT TIME ZONE 'UTC' FROM raw.fruit")
+    assert picked[0].isoformat() == "2026-03-01T10:00:00"
+
+
+def test_columns_are_matched_by_name(warehouse: PostgresResource, load_csv: Load) -> None:
+    load_csv(b"picked_at,weight_g,name,id\n,150,apple,1\n,30,fig,2\n")
+    assert rows(warehouse) == OLD_ROWS
+
+
+def test_empty_is_null_and_quoted_empty_is_not(warehouse: PostgresResource, load_csv: Load) -> None:
+    load_csv(HEADER + b'1,"",,\n')
+    assert rows(warehouse) == [(1, "", None)]
+
+
+def test_the_table_becomes_the_file(warehouse: PostgresResource, load_csv: Load) -> None:
+    load_csv(OLD)
+    assert rows(warehouse) == OLD_ROWS
+    again = load_csv(OLD)
+    assert (again.rows, again.inserted, again.updated, again.deleted) == (2, 0, 0, 0)
+    changed = load_csv(HEADER + b"2,fig,31,\n3,plum,40,\n")
+    assert (changed.rows, changed.inserted, changed.updated, changed.deleted) == (2, 1, 1, 1)
+    assert rows(warehouse) == [(2, "fig", 31), (3, "plum", 40)]
+    assert tables(warehouse) == ["fruit"]
+
+
+def test_without_deletion_old_rows_stay(warehouse: PostgresResource, load_csv: Load) -> None:
+    load_csv(OLD)
+    result = load_csv(HEADER + b"2,fig,31,\n", delete_missing=False)
+    assert (result.inserted, result.updated, result.deleted) == (0, 1, 0)
+    assert rows(warehouse) == [(1, "apple", 150), (2, "fig", 31)]
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "complaint"),
+    [
+        (b"", {}, "the file is empty"),
+        (HEADER, {}, "there is not a single row; raw.fruit keeps those it has"),
+        (b"id,name\n1,fig\n", {"line": 1, "column": "weight_g"}, "is missing"),
+        (
+            HEADER + b"1,fig,1,\n2,kiwi,many,\n",
+            {"line": 3, "column": "weight_g", "value": "many"},
+            'invalid input syntax for type integer: "many"',
+        ),
+        (HEADER + b"99999999999999999999,fig,1,\n", {"line": 2, "column": "id"}, "out of range"),
+        (HEADER + b"1,fig,1,2026-02-30\n", {"line": 2, "column": "picked_at"}, "out of range"),
+        (HEADER + b"1,,1,\n", {"line": 2, "column": "name"}, "the column needs a value"),
+        (
+            HEADER + b'7,"two\nlines",1,\n8,fig,1,\n7,plum,1,\n',
+            {"line": 5, "column": "id", "value": "7"},
+            "key 7 is there twice",
+        ),
+        (HEADER + b"1,fig\n", {"line": 2}, 'missing data for column "weight_g"'),
+        (HEADER + b"1,fig,1,,5\n", {"line": 2}, "extra data"),
+        (HEADER + b'1,"fig,1,\n2,plum,1,\n', {"line": 4}, "unterminated CSV quoted field"),
+        (HEADER + b"1,fig,1,\n2,na\xefve,1,\n", {"line": 3}, "invalid byte sequence"),
+        (HEADER + b"1,a\0b,1,\n", {"line": 2}, "invalid byte sequence"),
+        (HEADER + b"1,fig,1,\n\\.\n2,fig,1,\n", {}, "begins with"),
+    ],
+)
+def test_bad_files_are_explained_and_change_nothing(
+    warehouse: PostgresResource,
+    load_csv: Load,
+    content: bytes,
+    place: dict[str, object],
+    complaint: str,
+) -> None:
+    load_csv(OLD)
+    with pytest.raises(BadInput) as caught:
+        load_csv(content)
+    assert complaint in str(caught.value)
+    found = {name: caught.value.details.get(name) for name in ("line", "column", "value")}
+    assert found.items() >= place.items()
+    assert caught.value.details["file"] == "file:///fruit.csv"
+    assert rows(warehouse) == OLD_ROWS
+    assert tables(warehouse) == ["fruit"]
+
+
+def test_zero_rows_are_fine_where_declared(warehouse: PostgresResource, load_csv: Load) -> None:
+    load_csv(OLD)
+    load_csv(HEADER, dataclasses.replace(FRUIT, may_be_empty=True))
+    assert rows(warehouse) == []
+
+
+def test_bad_records_are_counted(warehouse: PostgresResource) -> None:
+    records = [{"id": 1, "name": "two\nlines"}, {"id": "two", "name": "x"}]
+
+    def open_source() -> contextlib.nullcontext[RecordSource]:
+        return contextlib.nullcontext(RecordSource("http://api", records, FRUIT))
+
+    with (
+        pytest.raises(BadInput, match=r"http://api, record 2, column id: .*two"),
+        warehouse.get_connection() as connection,
+    ):
+        load(connection, "raw", FRUIT, open_source, delete_missing=False)
+    assert tables(warehouse) == []
+
+
+def test_a_new_declaration_makes_the_table_anew(
+    warehouse: PostgresResource, load_csv: Load
+) -> None:
+    load_csv(OLD)
+    origin = Column("origin", "text", "Country.", nullable=True)
+    wider = dataclasses.replace(FRUIT, columns=(*FRUIT.columns, origin))
+    load_csv(b"id,name,weight_g,picked_at,origin\n1,apple,150,,PL\n", wider)
+    assert query(warehouse, "SELECT id, origin FROM raw.fruit") == [(1, "PL")]
+    found = query(
+        warehouse,
+        "SELECT col_description('raw.fruit'::regclass, 5), obj_description('raw.fruit'::regclass)",
+    )
+    assert found == [("Country.", "Fruit.")]
+    # An incremental load has no other copy of the rows that it does not bring.
+    load_csv(HEADER + b"2,fig,30,\n", delete_missing=False)
+    assert rows(warehouse) == [(1, "apple", 150), (2, "fig", 30)]
+
+
+def test_a_new_declaration_does_not_break_views(
+    warehouse: PostgresResource, load_csv: Load
+) -> None:
+    load_csv(OLD)
+    query(warehouse, "CREATE VIEW raw.heavy AS SELECT * FROM raw.fruit; SELECT 1")
+    load_csv(HEADER + b"1,apple,151,\n")
+    assert query(warehouse, "SELECT weight_g FROM raw.heavy") == [(151,)]
+    narrower = dataclasses.replace(FRUIT, columns=FRUIT.columns[:2])
+    with pytest.raises(WarehouseError, match="view heavy depends on table fruit"):
+        load_csv(b"id,name\n1,apple\n", narrower)
+    assert rows(warehouse) == [(1, "apple", 151)]
+
+
+class Stalling(io.RawIOBase):
+    """A stream that stops before its last byte until it is told to go on, or fails there."""
+
+    def __init__(self, content: bytes, failure: Exception | None = None) -> None:
+        self.parts = [content[:-1], content[-1:]]
+        self.failure = failure
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def read(self, size: int = -1, /) -> bytes:
+        if len(self.parts) == 1:
+            self.reached.set()
+            assert self.go_on.wait(30)
+            if self.failure:
+                raise self.failure
+        return self.parts.pop(0) if self.parts else b""
+
+
+@pytest.fixture
+def start_load(warehouse: PostgresResource) -> Iterator[Callable[[Stalling], threading.Thread]]:
+    """Starts a load in a thread; its outcome is `thread.outcome`."""
+    threads = []
+
+    def start(stream: Stalling, lock_timeout_s: int = 30) -> threading.Thread:
+        def run() -> None:
+            @contextlib.contextmanager
+            def open_source() -> Iterator[CsvSource]:
+                yield CsvSource("file:///fruit.csv", stream, FRUIT)
+
+            try:
+                with warehouse.get_connection() as connection:
+                    options = {"delete_missing": True, "lock_timeout_s": lock_timeout_s}
+                    thread.outcome = load(connection, "raw", FRUIT, open_source, **options)
+            except Exception as error:
+                thread.outcome = error
+
+        thread = threading.Thread(target=run)
+        thread.outcome = None  # type: ignore[attr-defined]
+        thread.start()
+        threads.append((thread, stream))
+        return thread
+
+    yield start
+    for thread, stream in threads:
+        stream.go_on.set()
+        thread.join(30)
+
+
+def finish(thread: Any, stream: Stalling) -> Any:
+    stream.go_on.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    return thread.outcome
+
+
+def test_readers_see_the_old_rows_or_the_new(
+    warehouse: PostgresResource, load_csv: Load, start_load: Any
+) -> None:
+    load_csv(OLD)
+    with warehouse.get_connection() as reader, reader.cursor() as cursor:
+        reader.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        cursor.execute("SELECT 1")  # takes the snapshot, before it has looked at the table
+        stream = Stalling(HEADER + b"9,plum,40,\n")
+        thread = start_load(stream)
+        assert stream.reached.wait(30)
+        assert rows(warehouse) == OLD_ROWS
+        assert finish(thread, stream).rows == 1
+        assert rows(warehouse) == [(9, "plum", 40)]
+        cursor.execute("SELECT id, name, weight_g FROM raw.fruit ORDER BY id")
+        assert cursor.fetchall() == OLD_ROWS
+
+
+def test_two_loads_at_once_follow_one_another(
+    warehouse: PostgresResource, load_csv: Load, start_load: Any
+) -> None:
+    first = Stalling(HEADER + b"1,first,1,\n")
+    first_thread = start_load(first)
+    assert first.reached.wait(30)
+    second = Stalling(HEADER + b"1,second,1,\n2,second,2,\n")
+    second.go_on.set()
+    second_thread = start_load(second)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    deadline = threading.Event()
+    for _ in range(300):
+        if query(warehouse, waiting) == [(1,)]:
+            break
+        deadline.wait(0.02)
+    assert not second.reached.is_set()  # it has not opened its file
+    assert finish(first_thread, first).inserted == 1
+    outcome = finish(second_thread, second)
+    assert (outcome.inserted, outcome.updated) == (1, 1)
+    assert rows(warehouse) == [(1, "second", 1), (2, "second", 2)]
+
+
+def test_a_load_does_not_wait_for_ever(load_csv: Load, start_load: Any) -> None:
+    stream = Stalling(OLD)
+    thread = start_load(stream)
+    assert stream.reached.wait(30)
+    with pytest.raises(WarehouseError, match=r"raw.fruit: another load .* more than 1 s"):
+        load_csv(OLD, lock_timeout_s=1)
+    assert finish(thread, stream).rows == 2
+
+
+@pytest.mark.parametrize("failure", [LandingZoneError("the store has gone"), OSError("I/O error")])
+def test_a_source_that_breaks_off_changes_nothing(
+    warehouse: PostgresResource, load_csv: Load, start_load: Any, failure: Exception
+) -> None:
+    load_csv(OLD)
+    stream = Stalling(HEADER + b"9,plum,40,\n", failure)
+    assert finish(start_load(stream), stream) is failure
+    assert rows(warehouse) == OLD_ROWS
+    assert tables(warehouse) == ["fruit"]
+
+
+def test_a_connection_lost_in_the_middle_changes_nothing(
+    warehouse: PostgresResource, load_csv: Load, start_load: Any
+) -> None:
+    load_csv(OLD)
+    stream = Stalling(HEADER + b"9,plum,40,\n")
+    thread = start_load(stream)
+    assert stream.reached.wait(30)
+    query(
+        warehouse,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND usename = current_user",
+    )
+    outcome = finish(thread, stream)
+    assert isinstance(outcome, EltError | psycopg2.Error)
+    assert rows(warehouse) == OLD_ROWS
+    assert tables(warehouse) == ["fruit"]
+    assert load_csv(OLD).rows == 2
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, warehouse: PostgresResource) -> None:
+    file = tmp_path / "fruit.csv"
+    with file.open("wb") as stream:
+        stream.write(HEADER)
+        for start in range(0, 200_000, 1000):
+            stream.writelines(b"%d,%050d,1,\n" % (n, n) for n in range(start, start + 1000))
+
+    @contextlib.contextmanager
+    def open_source() -> Iterator[CsvSource]:
+        with file.open("rb") as stream:
+            yield CsvSource(file.as_uri(), stream, FRUIT)
+
+    with warehouse.get_connection() as connection:
+        tracemalloc.start()
+        result = load(connection, "raw", FRUIT, open_source, delete_missing=True)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert result.rows == 200_000
+    assert peak < file.stat().st_size / 5
