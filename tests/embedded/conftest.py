@@ -6,13 +6,28 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from checkout import Stack, add_test_definitions, clone
 from users_api import UsersApi
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure comes with what the stack has said."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack) and stack.outputs:
+        report.sections.append(("console", stack.output))
+        for log in sorted((stack.checkout / ".dev" / "logs").glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()[-40:]
+            report.sections.append((log.name, "\n".join(lines)))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +76,7 @@ def _environment(python: str | None) -> dict[str, str]:
     """The shell's, less what belongs to this test's own environment."""
     ours = {"VIRTUAL_ENV", "WEBSERVER_PORT", "USERS_API_URL", "UV_PYTHON"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    # Hard links into uv's cache would change owner together with the checkout.
-    environment |= {"UV_LINK_MODE": "copy", "COLUMNS": "120"}
+    environment["COLUMNS"] = "120"
     if python:
         environment["UV_PYTHON"] = python
     return environment

@@ -11,7 +11,7 @@ ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 _LOCATIONS = """
 { workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
     __typename
-    ... on PythonError { message }
+    ... on PythonError { message errorChain { error { message } } }
     ... on RepositoryLocation { repositories { schedules {
         name scheduleState { status nextTick { timestamp } } } } } } } } } }
 """
@@ -21,7 +21,9 @@ mutation ($parameters: ExecutionParams!) { launchRun(executionParams: $parameter
 """
 _RUN = """
 query ($id: ID!) { runOrError(runId: $id) { ... on Run { status
-    eventConnection { events { __typename ... on MessageEvent { message } } } } } }
+    eventConnection { events {
+        ... on MessageEvent { message }
+        ... on ExecutionStepFailureEvent { error { message } } } } } } }
 """
 _RUNS = """
 query ($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results {
@@ -85,7 +87,8 @@ class UI:
 
     def messages_of(self, run_id: str) -> str:
         events = self.run(run_id)["eventConnection"]["events"]
-        return "\n".join(str(event.get("message", "")) for event in events)
+        errors = [(event.get("error") or {}).get("message", "") for event in events]
+        return "\n".join([event.get("message", "") for event in events] + errors)
 
     def wait_for_end(self, run_id: str, deadline_s: float = 90) -> str:
         return wait_for(

@@ -26,7 +26,7 @@ def test_the_others_and_the_ui_stand(stack: Stack, definitions: Path) -> None:
     locations = stack.ui.locations()
     assert locations["analytics"]["__typename"] == "RepositoryLocation"
     assert locations["elt"]["__typename"] == "PythonError"
-    assert REASON in locations["elt"]["message"]
+    assert REASON in str(locations["elt"]["errorChain"])
 
 
 def test_the_console_has_one_clear_line_and_no_traceback(stack: Stack) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import signal
 from pathlib import Path
 
@@ -49,6 +48,8 @@ def test_an_ordinary_user_starts_and_hangs_up(user_stack: Stack) -> None:
 
 
 def _give_to(folder: Path, user: str) -> None:
+    """All but installed packages: as hard links they are uv's cache's files too."""
     account = pwd.getpwnam(user)
     for path in [folder, *folder.rglob("*")]:
-        shutil.chown(path, account.pw_uid, account.pw_gid) if not path.is_symlink() else None
+        if path.is_dir() or path.lstat().st_nlink == 1:
+            os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)

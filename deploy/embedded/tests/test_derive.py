@@ -8,25 +8,12 @@ from embedded.errors import EmbeddedError
 from embedded.settings import repository
 
 
-def test_only_what_is_docker_s_own_is_taken_out_of_the_instance() -> None:
-    root = yaml.safe_load((repository().root / "dagster.yaml").read_text())
-    derived = yaml.safe_load(
-        derive.instance_config((repository().root / "dagster.yaml").read_text())
-    )
-    assert "run_launcher" not in derived
-    docker_only = ("run_launcher", "run_coordinator")
-    assert {k: v for k, v in derived.items() if k not in docker_only} == {
-        k: v for k, v in root.items() if k not in docker_only
-    }
-    assert "compose_run_launcher" not in str(derived)
-    queue = dict(root["run_coordinator"]["config"])
-    queue.pop("project", None)
-    assert derived["run_coordinator"]["config"] == queue
-
-
-def test_an_instance_with_a_queue_of_its_own_keeps_it() -> None:
-    text = "run_coordinator: {module: mine, class: Queue, config: {project: x}}"
-    assert yaml.safe_load(derive.instance_config(text)) == yaml.safe_load(text)
+def test_the_launcher_is_taken_out_of_the_instance_and_nothing_else() -> None:
+    text = (repository().root / "dagster.yaml").read_text()
+    root, derived = yaml.safe_load(text), yaml.safe_load(derive.instance_config(text))
+    assert root.pop("run_launcher")
+    assert derived == root
+    assert "compose" not in str(derived)
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "word"])

@@ -9,28 +9,16 @@ import yaml
 
 from embedded.errors import EmbeddedError
 
-# Launcher and queue of the Compose stack; both talk to the Docker engine.
-_DOCKER_ONLY = "compose_run_launcher"
-
 
 def instance_config(root_config: str) -> str:
-    """The instance as in Docker, without what only Docker has.
+    """The instance as in Docker, without the launcher that makes run containers.
 
-    Without a launcher Dagster's own default starts a run in its location's environment; the
-    queue keeps its settings and becomes Dagster's own.
+    Dagster's own default then starts a run in its location's environment.
     """
     config = yaml.safe_load(root_config)
     if not isinstance(config, dict):
         raise EmbeddedError("dagster.yaml: expected a mapping at the top")
     config.pop("run_launcher", None)
-    coordinator = config.get("run_coordinator", {})
-    if coordinator.get("module") == _DOCKER_ONLY:
-        settings = {k: v for k, v in coordinator.get("config", {}).items() if k != "project"}
-        config["run_coordinator"] = {
-            "module": "dagster",
-            "class": "QueuedRunCoordinator",
-            "config": settings,
-        }
     return yaml.safe_dump(config, sort_keys=False)
 
 

@@ -26,11 +26,16 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     # The bind passes on macOS while somebody listens on all addresses, and with a server on ::1.
+    return not answers(port)
+
+
+def answers(port: int) -> bool:
+    """True when somebody accepts connections on ``port``; asking disturbs no starting server."""
     try:
         socket.create_connection(("localhost", port), timeout=0.5).close()
     except OSError:
-        return True
-    return False
+        return False
+    return True
 
 
 def require_free(port: int) -> None:
@@ -38,7 +43,7 @@ def require_free(port: int) -> None:
     if is_free(port):
         return
     other = next(candidate for candidate in range(port + 1, 65536) if is_free(candidate))
-    if port < 1024 and owner_of(port) is None and not _answers(port):
+    if port < 1024 and owner_of(port) is None and not answers(port):
         raise EmbeddedError(
             f"port {port} cannot be bound: ports below 1024 need special rights. "
             f"Choose another: WEBSERVER_PORT={other} make dev"
@@ -76,14 +81,6 @@ def _free_candidates(checkout: Path) -> Iterator[int]:
         port = _INNER_PORTS[(start + offset) % len(_INNER_PORTS)]
         if is_free(port):
             yield port
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
-    except OSError:
-        return False
-    return True
 
 
 def _describe(pid: int) -> str | None:

@@ -17,7 +17,7 @@ from embedded.console import complain, done, say, show_log_tail, step
 from embedded.errors import EmbeddedError
 from embedded.locations import Location
 from embedded.plan import Plan
-from embedded.ports import is_free
+from embedded.ports import answers
 from embedded.restarts import Restarts
 from embedded.services import Running, Service, rotate, start, tail
 from embedded.shutdown import end_stack
@@ -26,7 +26,8 @@ from embedded.waiting import wait_until
 _POSTGRES_S = 60  # recovery after an unclean stop included
 _TASK_S = 300
 _CODE_SERVER_S = 120
-_STATUS_S = 120
+_WEBSERVER_S = 120
+_STATUS_S = 60
 _WATCH_INTERVAL_S = 0.25
 
 
@@ -53,7 +54,7 @@ class Stack:
     watchdog: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Bring everything up; returns when the webserver and the daemon have been started."""
+        """Bring everything up; returns when the webserver answers and the daemon has begun."""
         plan = self.plan
         self._write_files()
         self._start_watchdog()
@@ -69,7 +70,11 @@ class Stack:
         self._end_lost_runs()
         self._wait_for_code_servers()
         done(f"code locations {plan.location_names}", time.monotonic() - begun)
-        self.control += [self._launch(plan.webserver()), self._launch(plan.daemon())]
+        with step("webserver"):
+            self.control.append(self._launch(plan.webserver()))
+            self._wait_for_webserver()
+        # Last: the UI is what somebody waits for, and the cores are few.
+        self.control.append(self._launch(plan.daemon()))
 
     def show_status(self) -> None:
         """Wait for the UI and print the table; broken locations do not end the stack."""
@@ -188,12 +193,21 @@ class Stack:
             self.watch_once()
             return all(
                 self.restarts.get(running.name) is not None
-                or not is_free(self.plan.code_ports[running.name])
+                or answers(self.plan.code_ports[running.name])
                 for running in self.code_servers
             )
 
         if not wait_until(all_settled, _CODE_SERVER_S):
             complain(f"a code location is still loading after {_CODE_SERVER_S} s; going on without")
+
+    def _wait_for_webserver(self) -> None:
+        def is_up() -> bool:
+            self.watch_once()
+            return answers(self.plan.webserver_port)
+
+        if not wait_until(is_up, _WEBSERVER_S):
+            log = self.plan.webserver().log
+            raise EmbeddedError(f"the webserver does not answer after {_WEBSERVER_S} s; log: {log}")
 
     def _consider_restart(self, index: int, running: Running) -> None:
         record = self.restarts.setdefault(running.name, Restarts())
