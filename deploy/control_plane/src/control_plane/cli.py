@@ -17,7 +17,8 @@ from control_plane.errors import StackError
 from control_plane.instance import migrate_instance
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-console = Console(soft_wrap=True)
+# At least this wide: a long name that is cut is worse than a line that the terminal wraps.
+console = Console(soft_wrap=True, width=max(Console().width, 160))
 problems = Console(stderr=True, soft_wrap=True, highlight=False)
 
 

@@ -19,7 +19,7 @@ def migrate_instance(server: Server, password: str) -> None:
         "DAGSTER_POSTGRES_USER": CONTROL_ROLE,
         "DAGSTER_POSTGRES_PASSWORD": password,
     }
-    done = subprocess.run(  # noqa: S603  (our own interpreter, fixed arguments)
+    done = subprocess.run(
         [sys.executable, "-m", "dagster", "instance", "migrate"],
         env=os.environ | environment,
         capture_output=True,

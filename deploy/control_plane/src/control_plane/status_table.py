@@ -16,8 +16,8 @@ def show(console: Console, status: Status, url: str) -> None:
     """Print the UI's address, the locations, the schedules, and a line per broken location."""
     now = datetime.now(UTC)
     console.print(f"\nDagster {status.version} at [bold]{url}[/]\n")
-    locations = Table("Code location", "State", "Image", box=None, pad_edge=False)
-    schedules = Table("Schedule", "Location", "Cron", "Next tick (UTC)", box=None, pad_edge=False)
+    locations = _table("Code location", "State", "Image")
+    schedules = _table("Schedule", "Location", "Cron", "Next tick (UTC)")
     for location in status.locations:
         style = _STATE_STYLE[location.state]
         locations.add_row(location.name, f"[{style}]{location.state}[/]", location.image or "-")
@@ -44,3 +44,10 @@ def _next_tick(schedule: Schedule, now: datetime) -> str:
         return "-"
     minutes = max(0, round((schedule.next_tick - now).total_seconds() / 60))
     return f"{schedule.next_tick:%Y-%m-%d %H:%M} (in {minutes // 60} h {minutes % 60:02d} min)"
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for header in headers:
+        table.add_column(header, no_wrap=True)
+    return table

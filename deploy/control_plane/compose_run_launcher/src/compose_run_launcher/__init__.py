@@ -1,6 +1,5 @@
 """Dagster runs in containers that are copies of their code location's Compose service."""
 
-from compose_run_launcher.coordinator import ComposeRunCoordinator
 from compose_run_launcher.launcher import ComposeRunLauncher
 
-__all__ = ["ComposeRunCoordinator", "ComposeRunLauncher"]
+__all__ = ["ComposeRunLauncher"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import docker
@@ -55,12 +55,41 @@ class Engine:
             label.COMPOSE_SERVICE: location,
             label.COMPOSE_ONEOFF: "False",
         }
-        found = self.api.containers(
-            all=True, filters={"label": [f"{name}={value}" for name, value in wanted.items()]}
-        )
+        found = self.api.containers(all=True, filters={"label": _equal(wanted)})
         ordered = sorted(found, key=lambda c: (c["State"] != "running", -c["Created"]))
         inspected = (self.container(container["Id"]) for container in ordered)
         return [container for container in inspected if container is not None]
+
+    def code_locations(self) -> list[dict[str, Any]]:
+        """Inspected containers of all code locations that run now."""
+        found = self.api.containers(filters={"label": _equal(self._code_location_labels())})
+        inspected = (self.container(container["Id"]) for container in found)
+        return [container for container in inspected if container is not None]
+
+    def healthy_code_locations(self, since: float) -> Iterator[str]:
+        """Ids of code-location containers as they become healthy, from a Unix time on.
+
+        Ends, or raises what the client raises, when the connection does.
+        """
+        events = self.api.events(
+            since=int(since),
+            decode=True,
+            filters={
+                "type": "container",
+                "event": "health_status",
+                "label": _equal(self._code_location_labels()),
+            },
+        )
+        for event in events:
+            if event["Action"] == "health_status: healthy":
+                yield event["Actor"]["ID"]
+
+    def _code_location_labels(self) -> dict[str, str]:
+        return {
+            label.COMPOSE_PROJECT: self.project,
+            label.COMPOSE_ONEOFF: "False",
+            label.ROLE: label.ROLE_CODE_LOCATION,
+        }
 
     def container(self, container_id: str) -> dict[str, Any] | None:
         """The inspected container, or None when there is none of that id."""
@@ -111,3 +140,7 @@ def addresses(container: Mapping[str, Any]) -> list[str]:
     """The container's IP addresses, one per network that it has joined."""
     networks = container["NetworkSettings"]["Networks"].values()
     return [network["IPAddress"] for network in networks if network.get("IPAddress")]
+
+
+def _equal(labels: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in labels.items()]

@@ -2,9 +2,8 @@
 
 A code server names its image by content (``DAGSTER_CURRENT_IMAGE``, made by the image's own
 entrypoint), because a container cannot know its image's id. ``docker compose build`` knows
-nothing of that name. So the first time that a run of a new release is seen, the image of the
-service container whose server claims the name gets it as a tag. The tag outlives the service,
-and keeps the image from being pruned as dangling.
+nothing of that name. So the image of a service container gets, as a tag, the name that its code
+server claims. The tag outlives the service, and keeps the image from being pruned as dangling.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ def resolve(
     Raises ImageUnavailable when it is neither on this engine, nor served by one of
     ``services``, nor to be pulled.
     """
-    found = engine.image(image) or _pin(engine, image, services)
+    found = engine.image(image) or _pin_claimed(engine, image, services)
     if found is not None:
         return found
-    if not _is_remote(image, engine.project):
+    if _is_ours(image, engine.project):
         raise ImageUnavailable(
             f"The image {image} of code location {location!r} is not on this Docker Engine, and"
             " no container of the location serves it any more. Launch the job again to run it"
@@ -53,13 +52,17 @@ def resolve(
     return found
 
 
-def pin(engine: Engine, image: str, location: str) -> None:
-    """Make sure that ``image`` stays to be had after its service has been replaced."""
-    if engine.image(image) is None:
-        _pin(engine, image, engine.service_containers(location))
+def pin(engine: Engine, service: Mapping[str, Any]) -> None:
+    """Give the image of a running service container the name that its code server claims."""
+    image = _claimed_image(service)
+    if image is not None and _is_ours(image, engine.project) and engine.image(image) is None:
+        engine.tag(service["Image"], image)
+        logger.info("code location image %s is pinned", image)
 
 
-def _pin(engine: Engine, image: str, services: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _pin_claimed(
+    engine: Engine, image: str, services: list[dict[str, Any]]
+) -> dict[str, Any] | None:
     for service in services:
         if service["State"]["Running"] and image == _claimed_image(service):
             engine.tag(service["Image"], image)
@@ -72,17 +75,13 @@ def _claimed_image(service: Mapping[str, Any]) -> str | None:
     for address in addresses(service):
         client = DagsterGrpcClient(host=address, port=_GRPC_PORT)
         try:
-            return _current_image(client)
+            answer = deserialize_value(client.get_current_image(), GetCurrentImageResult)
+            return answer.current_image
         except DagsterUserCodeUnreachableError as error:
             logger.debug("no code server at %s: %s", address, error)
     return None
 
 
-def _current_image(client: DagsterGrpcClient) -> str | None:
-    answer = deserialize_value(client.get_current_image(), GetCurrentImageResult)
-    return answer.current_image
-
-
-def _is_remote(image: str, project: str) -> bool:
-    """Whether a registry may have the image; what this stack built itself is only here."""
-    return not image.startswith(f"{project}/")
+def _is_ours(image: str, project: str) -> bool:
+    """Whether this stack built the image itself; others may be had from a registry."""
+    return image.startswith(f"{project}/")

@@ -13,6 +13,8 @@ STACK = "compose_run_launcher.project"
 LOCATION = "compose_run_launcher.location"
 ROLE = "compose_run_launcher.role"
 ROLE_RUN = "run"
+# Set on each code location's service in the compose file.
+ROLE_CODE_LOCATION = "code-location"
 
 RUN_ID = "dagster/run_id"
 JOB_NAME = "dagster/job_name"

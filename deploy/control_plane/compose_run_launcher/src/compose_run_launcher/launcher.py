@@ -15,6 +15,7 @@ from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from compose_run_launcher import images, labels
 from compose_run_launcher.engine import Engine
 from compose_run_launcher.service_copy import run_container
+from compose_run_launcher.watch import ReleaseWatch
 
 
 class LaunchRefused(Exception):
@@ -50,6 +51,10 @@ class ComposeRunLauncher(DockerRunLauncher):
     ) -> Self:
         """Built by Dagster from dagster.yaml."""
         return cls(inst_data=inst_data, **config_value)
+
+    def watch(self) -> None:
+        """Follow the location's releases; to be called once, by the process that launches."""
+        ReleaseWatch(self._engine).start()
 
     def dispose(self) -> None:
         """Give the engine's sockets back."""

@@ -1,0 +1,49 @@
+# Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help up down ps logs status build dev test lint format reset engine base-images
+
+UV := deploy/tools/uv
+CTL := deploy/stackctl
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## Build and start the stack with Docker, wait until it is healthy, show what it serves
+	@$(CTL)/up
+
+down: ## Stop the stack and end its runs; data stays
+	@$(CTL)/down
+
+ps: ## Services, their state and health, and run containers
+	@$(CTL)/ps
+
+logs: ## Follow the logs: all, or of one service with SERVICE=daemon
+	@docker compose logs --follow --tail=100 $(SERVICE)
+
+status: ## Code locations with image and load state, schedules with their next tick
+	@$(CTL)/status
+
+build: ## Build the images; only what changed is built anew
+	@$(CTL)/build
+
+dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing else
+	@deploy/embedded/dev
+
+test: ## Run all tests that this machine allows, and name what was skipped
+	@tests/run
+
+lint: ## Check style, types and scripts
+	@tests/lint
+
+format: ## Format the Python code
+	@tests/lint --fix
+
+reset: ## Delete all data of the stack and of the embedded mode; asks first
+	@$(CTL)/reset
+
+engine: ## Debian, as root: install and start Docker Engine
+	@.ci/engine
+
+base-images: ## Build stand-ins for base images that cannot be pulled here
+	@.ci/base-images

@@ -1,0 +1,49 @@
+# Shared by the scripts here; bash. Sourced, not run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+fail() {
+	printf 'error: %s\n' "$*" >&2
+	exit 1
+}
+
+step() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+
+need_engine() {
+	command -v docker >/dev/null ||
+		fail "there is no docker command here. Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' installs it."
+	local why
+	why=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null) ||
+		fail "no Docker Engine answers (${why##*$'\n'}). Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' starts one."
+	docker compose version >/dev/null 2>&1 ||
+		fail "docker has no compose plugin. Way out: install docker-compose 2.24 or newer; on Debian, 'make engine' does."
+}
+
+# The resolved configuration: settings of .env, of the environment, and defaults alike.
+setting() { docker compose config 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
+
+project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
+
+# Revision and time of the last commit that changed what goes into an image; both stay equal
+# while that does, so that an unchanged image keeps its id.
+name_revisions() {
+	git rev-parse --git-dir >/dev/null 2>&1 || return 0
+	local location prefix
+	for location in code_locations/*/; do
+		location=$(basename "$location")
+		prefix=$(printf '%s' "$location" | tr '[:lower:]' '[:upper:]')
+		name_revision "$prefix" "code_locations/$location" deploy/code_location
+	done
+	name_revision CONTROL_PLANE deploy/control_plane deploy/postgres deploy/code_location/entrypoint dagster.yaml workspace.yaml
+}
+
+name_revision() {
+	local prefix=$1 commit
+	shift
+	commit=$(git log -1 --format='%H %cI' -- "$@")
+	export "${prefix}_REVISION=${commit%% *}" "${prefix}_CREATED=${commit##* }"
+}
+
+run_containers() {
+	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)" "$@"
+}

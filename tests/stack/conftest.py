@@ -1,0 +1,66 @@
+"""One stack for the whole session; scenarios that break things repair them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Stack
+from pytest_httpserver import HTTPServer
+
+
+@pytest.fixture(scope="session")
+def users_api() -> Iterator[HTTPServer]:
+    """The users API, on the host; containers see it as host.docker.internal."""
+    bridge = subprocess.run(
+        ["docker", "network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    with HTTPServer(host=bridge) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, users_api: HTTPServer
+) -> Iterator[Stack]:
+    """The stack, brought up as the README says, from a clean copy of the project."""
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    stack.settings["USERS_API_URL"] = f"http://host.docker.internal:{users_api.port}"
+    stack.copy_project()
+    try:
+        stack.first_start = stack.run("make", "up")
+        yield stack
+    except AssertionError:
+        stack.report()
+        raise
+    finally:
+        stack.run("make", "down", check=False)
+        stack.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", check=False)
+        for image in stack.run("docker", "images", "-q", f"{stack.project}/*").split():
+            stack.run("docker", "rmi", "--force", image, check=False)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """After a failure: what runs, how healthy it is, and what it said last."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and call.when == "call" and isinstance(stack, Stack):
+        stack.report()
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """Where pictures and reports are kept."""
+    from harness import ARTIFACTS
+
+    ARTIFACTS.mkdir(exist_ok=True)
+    return ARTIFACTS

@@ -1,0 +1,154 @@
+"""The stack as a user has it: a folder with the project in it, make, docker, HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import yaml
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ARTIFACTS = REPOSITORY / ".artifacts"
+FINAL = {"SUCCESS", "FAILURE", "CANCELED"}
+
+T = TypeVar("T")
+
+
+def until(what: Callable[[], T], seconds: float, every: float = 0.25) -> T:
+    """What ``what`` returns once it raises no AssertionError; its last one after ``seconds``."""
+    return Retrying(
+        retry=retry_if_exception_type((AssertionError, httpx.TransportError)),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(every),
+        reraise=True,
+    )(what)
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Stack:
+    """A stack of its own name, in a folder of its own."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    project: str = field(default_factory=lambda: f"stack-test-{uuid.uuid4().hex[:8]}")
+    settings: dict[str, str] = field(default_factory=dict)
+    first_start: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where the UI answers."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings, as they would stand in .env."""
+        files = ["docker-compose.yml", "tests/stack/compose.tests.yml"]
+        return os.environ | {
+            "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_FILE": ":".join(files),
+            "WEBSERVER_PORT": str(self.port),
+            **self.settings,
+        }
+
+    def copy_project(self) -> None:
+        """What git tracks or would track, as it stands now; and the tests' own location."""
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for name in listed:
+            source = REPOSITORY / name
+            if source.is_file():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, self.folder / name)
+        workspace = self.folder / "workspace.yaml"
+        content = yaml.safe_load(workspace.read_text())
+        server = {"host": "scenarios", "port": 4000, "location_name": "scenarios"}
+        content["load_from"].append({"grpc_server": server})
+        workspace.write_text(yaml.safe_dump(content))
+
+    def run(self, *command: str, check: bool = True, **options: Any) -> str:
+        """Run a command in the stack's folder; its output, both streams in one."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            **options,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """Run ``docker compose`` for this stack."""
+        return self.run("docker", "compose", *arguments, check=check)
+
+    def sql(self, query: str, database: str = "warehouse") -> list[list[str]]:
+        """Rows of a query, asked as the superuser inside the Postgres container."""
+        psql = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-d", database]
+        answer = self.compose("exec", "-T", "postgres", *psql, "-AtF", "\t", "-c", query)
+        return [line.split("\t") for line in answer.splitlines()]
+
+    def container(self, service: str) -> str:
+        """Id of a service's container, stopped ones too."""
+        return self.compose("ps", "--all", "--quiet", service).strip()
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """``docker inspect`` of one container."""
+        found: dict[str, Any] = json.loads(self.run("docker", "inspect", container))[0]
+        return found
+
+    def run_containers(self) -> list[str]:
+        """Ids of this stack's run containers, ended ones too."""
+        label = f"label=compose_run_launcher.project={self.project}"
+        return self.run("docker", "ps", "-aq", "--no-trunc", "--filter", label).split()
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """One GraphQL query; its data."""
+        answer = httpx.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30
+        )
+        body = answer.json()
+        assert "errors" not in body, body["errors"]
+        data: dict[str, Any] = body["data"]
+        return data
+
+    def report(self) -> None:
+        """Print what a reader of a failed test needs to see."""
+        for title, arguments in {
+            "ps": ["ps", "--all"],
+            "logs": ["logs", "--no-color", "--tail=40"],
+        }.items():
+            print(f"\n---- {title} of {self.project}", file=sys.stderr)
+            print(self.compose(*arguments, check=False), file=sys.stderr)
+        for container in self.run_containers()[:5]:
+            print(f"\n---- run container {container[:12]}", file=sys.stderr)
+            print(
+                self.run("docker", "logs", "--tail=30", container, check=False), file=sys.stderr
+            )

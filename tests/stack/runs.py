@@ -1,0 +1,144 @@
+"""Runs, as the UI launches and shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness import FINAL, Stack, until
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}"""
+
+_RUN = """
+query Run($id: ID!) {
+  runOrError(runId: $id) {
+    ... on Run {
+      id status jobName startTime endTime
+      tags { key value }
+    }
+  }
+}"""
+
+_EVENTS = """
+query Events($id: ID!) {
+  logsForRun(runId: $id, limit: 1000) {
+    ... on EventConnection {
+      events {
+        __typename
+        ... on MessageEvent { message timestamp }
+        ... on LogsCapturedEvent { fileKey }
+        ... on ExecutionStepFailureEvent { error { message errorChain { error { message } } } }
+        ... on RunFailureEvent { error { message } }
+      }
+    }
+  }
+}"""
+
+_STDOUT = """
+query Stdout($key: [String!]!) {
+  capturedLogs(logKey: $key) { stdout stderr }
+}"""
+
+_TERMINATE = """
+mutation Terminate($id: String!) {
+  terminateRun(runId: $id) { __typename ... on PythonError { message } }
+}"""
+
+_RUNS = """
+query Runs($filter: RunsFilter) {
+  runsOrError(filter: $filter) { ... on Runs { results { id status jobName } } }
+}"""
+
+
+@dataclass
+class Run:
+    """One run of one stack."""
+
+    stack: Stack
+    id: str
+
+    def get(self) -> dict[str, Any]:
+        """Status, times and tags."""
+        found: dict[str, Any] = self.stack.ask(_RUN, id=self.id)["runOrError"]
+        return found
+
+    @property
+    def status(self) -> str:
+        """Its state now."""
+        return str(self.get()["status"])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Its tags."""
+        return {tag["key"]: tag["value"] for tag in self.get()["tags"]}
+
+    def events(self) -> list[dict[str, Any]]:
+        """Its event log."""
+        found = self.stack.ask(_EVENTS, id=self.id)["logsForRun"]["events"]
+        return list(found)
+
+    def text(self) -> str:
+        """Messages and errors of all events, for searching."""
+        return "\n".join(str(event) for event in self.events())
+
+    def wait(self, *states: str, seconds: float = 90) -> dict[str, Any]:
+        """Wait for one of the states; any other final state fails at once, with the events."""
+        wanted = states or ("SUCCESS",)
+
+        def reached() -> dict[str, Any]:
+            run = self.get()
+            if run["status"] in FINAL and run["status"] not in wanted:
+                raise RuntimeError(f"run {self.id} is {run['status']}:\n{self.text()}")
+            assert run["status"] in wanted, f"run {self.id} is {run['status']}:\n{self.text()}"
+            return run
+
+        return until(reached, seconds)
+
+    def stdout(self) -> str:
+        """What its steps wrote, as the UI shows it."""
+        keys = [event["fileKey"] for event in self.events() if event.get("fileKey")]
+        logs = (
+            self.stack.ask(_STDOUT, key=[self.id, "compute_logs", key])["capturedLogs"]
+            for key in keys
+        )
+        return "".join(log["stdout"] or "" for log in logs)
+
+    def terminate(self) -> None:
+        """Press Terminate."""
+        answer = self.stack.ask(_TERMINATE, id=self.id)["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
+
+    @property
+    def container(self) -> dict[str, Any]:
+        """Its inspected container."""
+        return self.stack.inspect(self.tags["docker/container_id"])
+
+
+def launch(stack: Stack, location: str, job: str, **tags: str) -> Run:
+    """Press Launch."""
+    params = {
+        "selector": {
+            "repositoryLocationName": location,
+            "repositoryName": "__repository__",
+            "jobName": job,
+        },
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
+    }
+    answer = stack.ask(_LAUNCH, params=params)["launchRun"]
+    assert answer["__typename"] == "LaunchRunSuccess", answer
+    return Run(stack, answer["run"]["runId"])
+
+
+def runs_of(stack: Stack, job: str) -> list[Run]:
+    """All runs of a job, newest first."""
+    found = stack.ask(_RUNS, filter={"pipelineName": job})["runsOrError"]["results"]
+    return [Run(stack, run["id"]) for run in found]
