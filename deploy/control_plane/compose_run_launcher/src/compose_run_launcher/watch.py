@@ -49,6 +49,6 @@ class ReleaseWatch(threading.Thread):
         for container in self._engine.code_locations():
             images.pin(self._engine, container)
         for container_id in self._engine.healthy_code_locations(since):
-            container = self._engine.container(container_id)
-            if container is not None:
-                images.pin(self._engine, container)
+            healthy = self._engine.container(container_id)
+            if healthy is not None:
+                images.pin(self._engine, healthy)

@@ -1,0 +1,89 @@
+"""Each role may do what it needs, and not what it does not need."""
+
+from __future__ import annotations
+
+import pytest
+from harness import Stack
+from runs import launch
+
+READ_PASSWORD = 'export PGPASSWORD="$(cat /run/secrets/{role}_password)"; '
+
+SCRIPT = """
+import os, pathlib, sys, psycopg2
+role = sys.argv[1]
+connection = psycopg2.connect(
+    host="postgres", dbname=sys.argv[2], user=role,
+    password=pathlib.Path(f"/run/secrets/{role}_password").read_text())
+with connection, connection.cursor() as cursor:
+    try:
+        cursor.execute(sys.argv[3])
+        print("done")
+    except psycopg2.errors.InsufficientPrivilege as error:
+        print("refused:", error.diag.message_primary)
+"""
+
+
+def attempt(stack: Stack, role: str, database: str, statement: str) -> str:
+    """Run a statement as a location, from its own container: "done" or "refused: ..."."""
+    command = ["exec", "-T", role, "python", "-c", SCRIPT, role, database, statement]
+    return stack.compose(*command).strip()
+
+
+@pytest.fixture(autouse=True)
+def loaded(stack: Stack) -> None:
+    if stack.sql("SELECT to_regclass('raw.orders')") == [[""]]:
+        launch(stack, "elt", "sync_tables_job").wait()
+        launch(stack, "analytics", "regenerate_analytics_job").wait()
+
+
+@pytest.mark.parametrize(
+    ("role", "database", "statement"),
+    [
+        ("analytics", "warehouse", "SELECT count(*) FROM raw.orders"),
+        ("analytics", "warehouse", "CREATE TABLE marts.probe (n int); DROP TABLE marts.probe"),
+        ("analytics", "warehouse", "CREATE TABLE staging.probe (n int); DROP TABLE staging.probe"),
+        ("elt", "warehouse", "CREATE TABLE raw.probe (n int); DROP TABLE raw.probe"),
+        ("elt", "dagster", "SELECT count(*) FROM runs"),
+        ("analytics", "dagster", "UPDATE runs SET status = status WHERE false"),
+        ("analytics", "dagster", "INSERT INTO event_logs (event) SELECT '' WHERE false"),
+    ],
+)
+def test_allowed(stack: Stack, role: str, database: str, statement: str) -> None:
+    assert attempt(stack, role, database, statement) == "done"
+
+
+@pytest.mark.parametrize(
+    ("role", "database", "statement"),
+    [
+        ("analytics", "warehouse", "INSERT INTO raw.orders SELECT * FROM raw.orders LIMIT 0"),
+        ("analytics", "warehouse", "UPDATE raw.orders SET amount_cents = 0"),
+        ("analytics", "warehouse", "DELETE FROM raw.orders"),
+        ("analytics", "warehouse", "TRUNCATE raw.orders"),
+        ("analytics", "warehouse", "DROP TABLE raw.orders"),
+        ("analytics", "warehouse", "CREATE TABLE raw.mine (n int)"),
+        ("analytics", "warehouse", "CREATE TABLE public.mine (n int)"),
+        ("analytics", "warehouse", "CREATE SCHEMA mine"),
+        ("elt", "warehouse", "SELECT * FROM marts.my_analytics_asset"),
+        ("elt", "warehouse", "CREATE TABLE marts.mine (n int)"),
+        ("elt", "warehouse", "CREATE TABLE public.mine (n int)"),
+        ("elt", "warehouse", "SET ROLE analytics"),
+        ("elt", "dagster", "DELETE FROM runs"),
+        ("elt", "dagster", "INSERT INTO runs (run_id) SELECT '' WHERE false"),
+        ("elt", "dagster", "UPDATE instigators SET status = status"),
+        ("elt", "dagster", "DELETE FROM job_ticks"),
+        ("elt", "dagster", "DELETE FROM event_logs"),
+        ("elt", "dagster", "UPDATE event_logs SET event = event"),
+        ("elt", "dagster", "UPDATE daemon_heartbeats SET body = body"),
+        ("elt", "dagster", "UPDATE bulk_actions SET body = body"),
+        ("elt", "dagster", "ALTER TABLE runs ADD COLUMN n int"),
+        ("elt", "dagster", "DROP TABLE runs"),
+        ("elt", "dagster", "CREATE TABLE mine (n int)"),
+        ("elt", "dagster", "ALTER ROLE elt SUPERUSER"),
+    ],
+)
+def test_refused(stack: Stack, role: str, database: str, statement: str) -> None:
+    assert attempt(stack, role, database, statement).startswith("refused:"), statement
+
+
+def test_the_control_plane_cannot_reach_the_warehouse(stack: Stack) -> None:
+    assert stack.sql("SELECT has_database_privilege('dagster', 'warehouse', 'CONNECT')") == [["f"]]

@@ -1,0 +1,49 @@
+"""Schedules run by themselves, and what their runs wrote outlives their containers."""
+
+from __future__ import annotations
+
+from harness import Stack, until
+from runs import Run, runs_of
+
+
+def test_a_tick_runs_in_a_container_of_its_own(stack: Stack) -> None:
+    def first_run() -> Run:
+        runs = runs_of(stack, "tick_job")
+        assert runs, "no tick yet"
+        return runs[-1]
+
+    run = until(first_run, seconds=120, every=1)
+    run.wait()
+    tags = run.tags
+    assert tags["dagster/schedule_name"] == "tick_schedule"
+    container = run.container
+    assert container["Config"]["Labels"]["dagster/run_id"] == run.id
+    assert not any(name.startswith("com.docker.compose") for name in container["Config"]["Labels"])
+    others = [other.tags["docker/container_id"] for other in runs_of(stack, "tick_job")[:-1]]
+    assert container["Id"] not in others
+
+    stack.run("docker", "rm", "--force", container["Id"])
+    assert run.stdout() == f"hello from run {run.id}\n"
+
+
+def test_every_schedule_of_the_product_runs_from_first_boot(stack: Stack) -> None:
+    answer = stack.ask(
+        """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
+        ... on RepositoryLocation { repositories { schedules {
+          name cronSchedule executionTimezone scheduleState { status nextTick { timestamp } }
+        } } } } } } } }"""
+    )
+    found = {
+        schedule["name"]: (schedule["cronSchedule"], schedule["executionTimezone"])
+        for entry in answer["workspaceOrError"]["locationEntries"]
+        for repository in entry["locationOrLoadError"]["repositories"]
+        for schedule in repository["schedules"]
+        if schedule["scheduleState"]["status"] == "RUNNING"
+        and schedule["scheduleState"]["nextTick"]
+    }
+    found.pop("tick_schedule")
+    assert found == {
+        "sync_tables_job_schedule": ("0 0 * * *", "UTC"),
+        "sync_users_job_schedule": ("0 12 * * *", "UTC"),
+        "regenerate_analytics_job_schedule": ("0 * * * *", "UTC"),
+    }

@@ -1,0 +1,72 @@
+"""The users API fails, for a moment and for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness import Stack
+from pytest_httpserver import HTTPServer
+from runs import launch
+
+
+def user(number: int) -> dict[str, Any]:
+    """A user as the default API has them."""
+    return {
+        "id": number,
+        "name": f"Üser {number}",
+        "username": f"user{number}",
+        "email": f"user{number}@example.com",
+        "address": {
+            "street": "Main",
+            "suite": "1",
+            "city": "Århus",
+            "zipcode": "8000",
+            "geo": {"lat": "56.1", "lng": "10.2"},
+        },
+        "phone": "1",
+        "website": "example.com",
+        "company": {"name": "Co", "catchPhrase": "a 'quoted' phrase", "bs": "b"},
+    }
+
+
+def rows(stack: Stack) -> list[list[str]]:
+    """What the warehouse holds."""
+    return stack.sql("SELECT * FROM raw.users ORDER BY 1")
+
+
+@pytest.fixture(autouse=True)
+def forget_requests(users_api: HTTPServer) -> None:
+    users_api.clear()
+
+
+def test_two_failures_then_an_answer(stack: Stack, users_api: HTTPServer) -> None:
+    for _ in range(2):
+        users_api.expect_ordered_request("/users").respond_with_data("busy", status=503)
+    users_api.expect_ordered_request("/users").respond_with_json([user(1), user(2)])
+    launch(stack, "elt", "sync_users_job").wait()
+    assert [row[0] for row in rows(stack)] == ["1", "2"]
+    assert len(users_api.log) == 3
+
+
+def test_an_api_that_stays_down_fails_the_run_and_keeps_the_table(
+    stack: Stack, users_api: HTTPServer
+) -> None:
+    users_api.expect_request("/users").respond_with_json([user(1), user(2)])
+    launch(stack, "elt", "sync_users_job").wait()
+    before = rows(stack)
+    assert len(before) == 2
+
+    users_api.clear()
+    users_api.expect_request("/users").respond_with_data("down", status=503)
+    run = launch(stack, "elt", "sync_users_job")
+    run.wait("FAILURE")
+    assert users_api.url_for("/users").replace(users_api.host, "host.docker.internal") in run.text()
+    assert "503" in run.text()
+    assert rows(stack) == before
+
+
+def test_the_same_users_again_change_nothing(stack: Stack, users_api: HTTPServer) -> None:
+    users_api.expect_request("/users").respond_with_json([user(1), user(2)])
+    launch(stack, "elt", "sync_users_job").wait()
+    assert [row[0] for row in rows(stack)] == ["1", "2"]
