@@ -106,6 +106,17 @@ def test_a_server_left_behind_is_ended_and_its_data_recovers(home: Home) -> None
         assert cursor.fetchone() == (42,)
 
 
+def test_a_server_that_does_not_react_is_killed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_server, "_IMMEDIATE_S", 0.5)
+    postgres.ensure_initialised(home, PASSWORD)
+    with server(home, free_port()) as running:
+        running.process.suspend()
+        postgres_server.stop_server(psutil.Process(running.process.pid), deadline_s=0.5)
+        assert running.process.poll() is not None
+
+
 def test_a_lock_file_with_a_stranger_s_pid_does_not_stop_the_start(home: Home) -> None:
     postgres.ensure_initialised(home, PASSWORD)
     stranger = psutil.Process().ppid()

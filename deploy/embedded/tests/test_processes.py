@@ -97,6 +97,20 @@ def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
         pass
 
 
+def test_a_start_waits_for_the_end_of_an_earlier_stack(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    program = (
+        "import sys, pathlib, time\nfrom embedded.lock import held\n"
+        "with held(pathlib.Path(sys.argv[1]), ending=True): print(flush=True); time.sleep(0.5)"
+    )
+    ending = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
+    assert ending.stdout is not None
+    ending.stdout.readline()
+    with lock.held(path):
+        assert lock.holder(path) is not None
+    ending.communicate()
+
+
 def test_a_code_server_is_started_again_later_and_later_and_then_not() -> None:
     record = Restarts()
     pauses = [record.ended(now=0, age_s=1) for _ in range(6)]

@@ -8,15 +8,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from embedded.errors import EmbeddedError
+from embedded.waiting import wait_until
+
+_ENDING_S = 40.0
 
 
 @contextmanager
-def held(path: Path, port: int | None = None) -> Iterator[None]:
+def held(path: Path, port: int | None = None, ending: bool = False) -> Iterator[None]:
     """Hold the checkout's lock and note who holds it, and the webserver's port if any.
 
-    Raises EmbeddedError when another process holds it.
+    A holder that is ``ending`` an earlier stack is waited for. Raises EmbeddedError when
+    another process holds it, and when the lock file belongs to another user.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,17 +32,26 @@ def held(path: Path, port: int | None = None) -> Iterator[None]:
             "or remove it with: sudo make reset"
         ) from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EmbeddedError(_who(path)) from None
+        if not wait_until(lambda: _try(file) or not _note(path).get("ending"), _ENDING_S):
+            raise EmbeddedError(f"an earlier stack has not ended within {_ENDING_S} s")
+        if not _try(file):
+            raise EmbeddedError(_who(path))
         file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "port": port}))
+        file.write(json.dumps({"pid": os.getpid(), "port": port, "ending": ending}))
         file.flush()
         try:
             yield
         finally:
             file.truncate(0)
+
+
+def _try(file: TextIO) -> bool:
+    """Take the lock; True also when this file holds it already."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def holder(path: Path) -> tuple[int, int | None] | None:

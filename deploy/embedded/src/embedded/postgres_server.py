@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 _STOP_DEADLINE_S = 20.0
+_IMMEDIATE_S = 5.0
 _STATUS_LINE = 7  # of postmaster.pid, counted from 0, as pg_ctl reads it
 
 
@@ -38,10 +39,10 @@ def stop_server(process: psutil.Process, deadline_s: float = _STOP_DEADLINE_S) -
     """Fast shutdown; immediate (recovered at the next start) when that takes too long."""
     for signal_number, wait_s in (
         (signal.SIGINT, deadline_s),
-        (signal.SIGQUIT, 5.0),
-        (signal.SIGKILL, 5.0),
+        (signal.SIGQUIT, _IMMEDIATE_S),
+        (signal.SIGKILL, _IMMEDIATE_S),
     ):
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             process.send_signal(signal_number)
             process.wait(wait_s)
         if not _is_alive(process):

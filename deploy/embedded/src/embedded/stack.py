@@ -129,7 +129,7 @@ class Stack:
 
     def _start_watchdog(self) -> None:
         plan = self.plan
-        arguments = [plan.paths.data, plan.environments.run_id, plan.home.data]
+        arguments = [plan.paths.lock, plan.environments.run_id, plan.home.data]
         self.watchdog = subprocess.Popen(
             [sys.executable, "-m", "embedded.watchdog", *map(str, arguments)],
             stdin=subprocess.PIPE,

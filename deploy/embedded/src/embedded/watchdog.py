@@ -11,21 +11,20 @@ import signal
 import sys
 from pathlib import Path
 
-import psutil
-
-from embedded import leftovers
+from embedded import leftovers, lock
+from embedded.errors import EmbeddedError
 from embedded.postgres_server import find_server, stop_server
 
 
-def watch(data: Path, run_id: str, postgres_data: Path) -> None:
+def watch(lock_file: Path, run_id: str, postgres_data: Path) -> None:
     """Block until the supervisor ends; then end its processes, Postgres last."""
     if sys.stdin.readline():
         return
-    # Looked up now: a new supervisor may start another server at any moment.
-    server = find_server(postgres_data)
-    leftovers.end(leftovers.find(data, run_id))
-    if server is not None:
-        with contextlib.suppress(psutil.Error):
+    # Without the lock a new supervisor is at work already, and has ended them itself.
+    with contextlib.suppress(EmbeddedError), lock.held(lock_file, ending=True):
+        leftovers.end(leftovers.find(lock_file.parent, run_id))
+        server = find_server(postgres_data)
+        if server is not None:
             stop_server(server)
 
 
