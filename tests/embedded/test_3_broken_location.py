@@ -22,7 +22,7 @@ def definitions(stack: Stack) -> Iterator[Path]:
 
 def test_the_others_and_the_ui_stand(stack: Stack, definitions: Path) -> None:
     stack.start()
-    stack.wait_until_ready(60)
+    stack.wait_until_ready(120)
     locations = stack.ui.locations()
     assert locations["analytics"]["__typename"] == "RepositoryLocation"
     assert locations["elt"]["__typename"] == "PythonError"
