@@ -116,15 +116,16 @@ if [[ ${1:-} != postgres ]] || asks_only "$@"; then
   exec "$@"
 fi
 
-prepare_folders
-if ((EUID == 0)); then
-  exec gosu postgres "$0" "$@"
-fi
-
+# Before the privileges are dropped: root may be the only one to read a secret file.
 setting POSTGRES_PASSWORD
 setting POSTGRES_USER postgres
 setting POSTGRES_DB "$POSTGRES_USER"
 setting POSTGRES_INITDB_ARGS
+
+prepare_folders
+if ((EUID == 0)); then
+  exec gosu postgres "$0" "$@"
+fi
 
 if [[ -s $PGDATA/PG_VERSION ]]; then
   printf '\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n\n'
