@@ -16,25 +16,35 @@ import traceback
 import warnings
 
 # Swift's choice of parts is not ours to mend.
-warnings.filterwarnings("ignore", message="(?s).*(Eventlet is deprecated|capitalize_response_headers)")
+warnings.filterwarnings(
+    "ignore", message="(?s).*(Eventlet is deprecated|capitalize_response_headers)"
+)
 
 from swift.common.utils import monkey_patch
 
 monkey_patch()
 
-from eventlet import GreenPool, listen, wsgi  # noqa: E402
-from swift.common.middleware.tempauth import TempAuth  # noqa: E402
-from swift.common.swob import Request, Response  # noqa: E402
-from swift.common.utils import NullLogger  # noqa: E402
-from swift.common.wsgi import SwiftHttpProtocol, loadapp  # noqa: E402
+from eventlet import GreenPool, listen, wsgi
+from swift.common.middleware.tempauth import TempAuth
+from swift.common.swob import Request, Response
+from swift.common.utils import NullLogger
+from swift.common.wsgi import SwiftHttpProtocol, loadapp
 
 ACCOUNT = "AUTH_main"
 STORAGE_PORTS = {"object": 6200, "container": 6201, "account": 6202}
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # Options of the real command that change nothing here.
 IGNORED_OPTIONS = (
-    "ip", "ip.bind", "webdav", "admin.ui", "master.telemetry", "s3.port.iceberg",
-    "s3.port.lance", "s3.autoCreateBucket", "s3.iam", "master.volumeSizeLimitMB",
+    "ip",
+    "ip.bind",
+    "webdav",
+    "admin.ui",
+    "master.telemetry",
+    "s3.port.iceberg",
+    "s3.port.lance",
+    "s3.autoCreateBucket",
+    "s3.iam",
+    "master.volumeSizeLimitMB",
 )
 
 STORAGE_CONFIG = """
@@ -92,12 +102,18 @@ class Status:
         Status.instance = self
 
     def __call__(self, env, start_response):
-        if env["PATH_INFO"] in ("/healthz", "/status") and env["REQUEST_METHOD"] in ("GET", "HEAD"):
+        if env["PATH_INFO"] in ("/healthz", "/status") and env["REQUEST_METHOD"] in (
+            "GET",
+            "HEAD",
+        ):
             return Response(status=200)(env, start_response)
         return self.app(env, start_response)
 
     def make_bucket(self, name):
-        environ = {"swift.authorize_override": True, "swift.authorize": lambda request: None}
+        environ = {
+            "swift.authorize_override": True,
+            "swift.authorize": lambda request: None,
+        }
         request = Request.blank(f"/v1/{ACCOUNT}/{name}", environ=environ, method="PUT")
         return request.get_response(self.app).status_int
 
@@ -133,22 +149,28 @@ def parse_arguments(arguments):
     return parser.parse_args(arguments)
 
 
-def run_or_die(app, sock):
+def run_until_death(app, sock):
     """A server that is gone takes the container with it, rather than leave it half alive."""
     try:
         # boto3 looks for "ETag", spelled exactly so.
-        wsgi.server(sock, app, NullLogger(), protocol=SwiftHttpProtocol, socket_timeout=60,
-                    capitalize_response_headers=False)
-    except BaseException:
+        wsgi.server(
+            sock,
+            app,
+            NullLogger(),
+            protocol=SwiftHttpProtocol,
+            socket_timeout=60,
+            capitalize_response_headers=False,
+        )
+    finally:
         traceback.print_exc()
-    os._exit(1)
+        os._exit(1)
 
 
 def serve(pool, conf_folder, kind, config, address):
     path = conf_folder / f"{kind}.conf"
     path.write_text(config)
     app = loadapp(str(path), global_conf={"log_name": kind})
-    pool.spawn(run_or_die, app, listen(address, backlog=1024))
+    pool.spawn(run_until_death, app, listen(address, backlog=1024))
 
 
 def make_buckets(spec):
@@ -165,7 +187,9 @@ def main():
     options = parse_arguments(sys.argv[1:])
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         if not os.environ.get(name):
-            sys.exit(f"{name} is not set; the real image would then let anybody in, this one refuses")
+            sys.exit(
+                f"{name} is not set; the real image would then let anybody in, this one refuses"
+            )
     (pathlib.Path(options.dir) / "swift").mkdir(exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
