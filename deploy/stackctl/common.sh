@@ -1,4 +1,5 @@
-# Shared by the scripts here; bash. Sourced, not run.
+# shellcheck shell=bash
+# Shared by the scripts here. Sourced, not run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -45,5 +46,5 @@ name_revision() {
 }
 
 run_containers() {
-	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)" "$@"
+	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)"
 }

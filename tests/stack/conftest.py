@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Stack
 from pytest_httpserver import HTTPServer
+
+from harness import Stack
 
 
 @pytest.fixture(scope="session")
@@ -25,15 +26,14 @@ def users_api() -> Iterator[HTTPServer]:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, users_api: HTTPServer
-) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, users_api: HTTPServer) -> Iterator[Stack]:
     """The stack, brought up as the README says, from a clean copy of the project."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
     stack.settings["USERS_API_URL"] = f"http://host.docker.internal:{users_api.port}"
     stack.copy_project()
     try:
         stack.first_start = stack.run("make", "up")
+        stack.first_logs = stack.compose("--ansi=never", "logs", "--no-log-prefix")
         yield stack
     except AssertionError:
         stack.report()
@@ -46,9 +46,7 @@ def stack(
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """After a failure: what runs, how healthy it is, and what it said last."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]

@@ -51,7 +51,9 @@ class Stack:
     port: int = field(default_factory=free_port)
     project: str = field(default_factory=lambda: f"stack-test-{uuid.uuid4().hex[:8]}")
     settings: dict[str, str] = field(default_factory=dict)
+    # What `make up` printed, and what the services had logged by then.
     first_start: str = ""
+    first_logs: str = ""
 
     @property
     def url(self) -> str:
@@ -89,7 +91,7 @@ class Stack:
         content["load_from"].append({"grpc_server": server})
         workspace.write_text(yaml.safe_dump(content))
 
-    def run(self, *command: str, check: bool = True, **options: Any) -> str:
+    def run(self, *command: str, check: bool = True) -> str:
         """Run a command in the stack's folder; its output, both streams in one."""
         done = subprocess.run(
             command,
@@ -99,10 +101,11 @@ class Stack:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            **options,
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+            raise AssertionError(
+                f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+            )
         return done.stdout
 
     def compose(self, *arguments: str, check: bool = True) -> str:
@@ -143,12 +146,10 @@ class Stack:
         """Print what a reader of a failed test needs to see."""
         for title, arguments in {
             "ps": ["ps", "--all"],
-            "logs": ["logs", "--no-color", "--tail=40"],
+            "logs": ["--ansi=never", "logs", "--tail=40"],
         }.items():
             print(f"\n---- {title} of {self.project}", file=sys.stderr)
             print(self.compose(*arguments, check=False), file=sys.stderr)
         for container in self.run_containers()[:5]:
             print(f"\n---- run container {container[:12]}", file=sys.stderr)
-            print(
-                self.run("docker", "logs", "--tail=30", container, check=False), file=sys.stderr
-            )
+            print(self.run("docker", "logs", "--tail=30", container, check=False), file=sys.stderr)

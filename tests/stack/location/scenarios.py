@@ -10,7 +10,7 @@ import dagster as dg
 @dg.op
 def say_hello(context: dg.OpExecutionContext) -> None:
     """Writes to stdout, which must be readable after the container is gone."""
-    print(f"hello from run {context.run_id}", flush=True)  # noqa: T201
+    print(f"hello from run {context.run_id}", flush=True)
 
 
 @dg.job

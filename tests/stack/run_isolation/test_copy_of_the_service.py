@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from harness import Stack
 from runs import launch
 
@@ -33,7 +34,9 @@ def elt_with_more(stack: Stack) -> Iterator[None]:
     (stack.folder / "elt_token.txt").chmod(0o444)
     override = stack.folder / "override.yml"
     # The service's own /run/secrets is a volume; a secret beside it needs a place of its own.
-    override.write_text(OVERRIDE.replace("[elt_token]", "[{source: elt_token, target: /etc/elt_token}]"))
+    override.write_text(
+        OVERRIDE.replace("[elt_token]", "[{source: elt_token, target: /etc/elt_token}]")
+    )
     files = stack.environment["COMPOSE_FILE"]
     stack.settings["COMPOSE_FILE"] = f"{files}:override.yml"
     stack.compose("up", "--detach", "--wait", "--no-deps", "elt")

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from harness import Stack
 from playwright.sync_api import expect, sync_playwright
+
+from harness import Stack
 from runs import launch
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

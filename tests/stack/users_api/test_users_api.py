@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness import Stack
 from pytest_httpserver import HTTPServer
+
+from harness import Stack
 from runs import launch
 
 
