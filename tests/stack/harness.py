@@ -91,7 +91,7 @@ class Stack:
         content["load_from"].append({"grpc_server": server})
         workspace.write_text(yaml.safe_dump(content))
 
-    def run(self, *command: str, check: bool = True) -> str:
+    def run(self, *command: str, check: bool = True, stdin: str = "") -> str:
         """Run a command in the stack's folder; its output, both streams in one."""
         done = subprocess.run(
             command,
@@ -99,6 +99,7 @@ class Stack:
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            input=stdin,
             text=True,
             check=False,
         )

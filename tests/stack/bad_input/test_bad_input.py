@@ -1,0 +1,155 @@
+"""What goes wrong is said in words, stops nothing else, and heals when it is put right."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from harness import Stack, until
+from runs import launch
+
+PUT = """
+import os, sys, boto3
+from urllib.parse import urlsplit
+zone = urlsplit(os.environ["LANDING_ZONE"])
+key = (zone.path.strip("/") + "/" + sys.argv[1]).lstrip("/")
+store = boto3.client("s3")
+if sys.argv[2] == "delete":
+    store.delete_object(Bucket=zone.netloc, Key=key)
+else:
+    store.put_object(Bucket=zone.netloc, Key=key, Body=sys.stdin.buffer.read())
+"""
+
+
+def put(stack: Stack, name: str, content: str) -> None:
+    """Put a file into the landing zone, as a source system would."""
+    command = ("docker", "compose", "exec", "-T", "elt", "entrypoint", "python", "-c", PUT)
+    stack.run(*command, name, "put", stdin=content)
+
+
+def delete(stack: Stack, name: str) -> None:
+    """Take a file out of the landing zone."""
+    command = ("exec", "-T", "elt", "entrypoint", "python", "-c", PUT, name, "delete")
+    stack.compose(*command)
+
+
+@pytest.fixture
+def products(stack: Stack) -> Iterator[list[str]]:
+    """The lines of products.csv, loaded; put back at the end."""
+    original = stack.folder / "code_locations/elt/src/elt/defs/data/products.csv"
+    launch(stack, "elt", "sync_tables_job").wait()
+    content = original.read_text(encoding="utf-8")
+    yield content.splitlines()
+    put(stack, "products.csv", content)
+    launch(stack, "elt", "sync_tables_job").wait()
+
+
+def test_a_bad_number_is_named_and_the_table_stays(stack: Stack, products: list[str]) -> None:
+    before = stack.sql("SELECT * FROM raw.products ORDER BY 1")
+    put(stack, "products.csv", "\n".join([*products[:3], "x9,Name,kitchen,,100,", ""]))
+    run = launch(stack, "elt", "sync_tables_job")
+    run.wait("FAILURE")
+    text = run.text()
+    for word in ("products.csv", "line 4", "product_id", "x9"):
+        assert word in text, word
+    assert stack.sql("SELECT * FROM raw.products ORDER BY 1") == before
+
+
+def test_an_absent_file_is_named_and_the_table_stays(stack: Stack, products: list[str]) -> None:
+    before = stack.sql("SELECT count(*) FROM raw.products")
+    assert int(before[0][0]) == len(products) - 1
+    delete(stack, "products.csv")
+    run = launch(stack, "elt", "sync_tables_job")
+    run.wait("FAILURE")
+    assert "s3://landing/products.csv" in run.text()
+    assert stack.sql("SELECT count(*) FROM raw.products") == before
+
+
+def test_a_wrong_password_names_all_but_the_password(stack: Stack) -> None:
+    files = stack.environment["COMPOSE_FILE"]
+    (stack.folder / "wrong.yml").write_text(
+        "services: {elt: {environment: "
+        "{WAREHOUSE_PASSWORD_FILE: /run/secrets/object_store_access_key}}}"
+    )
+    read = "cat /run/secrets/object_store_access_key"
+    wrong = stack.compose("exec", "-T", "elt", "sh", "-c", read).strip()
+    stack.settings["COMPOSE_FILE"] = f"{files}:wrong.yml"
+    try:
+        stack.compose("up", "--detach", "--wait", "--no-deps", "elt")
+        run = launch(stack, "elt", "sync_tables_job")
+        run.wait("FAILURE")
+        text = run.text()
+        for word in ("postgres", "5432", "warehouse", "password authentication failed"):
+            assert word in text, word
+        assert wrong not in text
+    finally:
+        del stack.settings["COMPOSE_FILE"]
+        stack.compose("up", "--detach", "--wait", "--no-deps", "elt")
+
+
+def test_a_location_that_raises_at_import_stops_nothing_else(stack: Stack) -> None:
+    broken = stack.folder / "code_locations/elt/src/elt/defs/broken.py"
+    broken.write_text('raise RuntimeError("the flux capacitor is missing")\n')
+    try:
+        shown = stack.run("make", "up", check=False)
+        assert "the flux capacitor is missing" in shown
+        assert "error: the stack is up in part" in shown
+        assert "Traceback" not in shown
+        assert "  File " not in shown
+        launch(stack, "analytics", "regenerate_analytics_job").wait()
+    finally:
+        broken.unlink()
+        healed = stack.run("make", "up")
+    assert "elt" in healed
+    launch(stack, "elt", "sync_tables_job").wait()
+
+
+def test_services_that_start_before_postgres_come_up_when_it_does(stack: Stack) -> None:
+    stack.compose("stop", "postgres")
+    stack.compose("restart", "webserver", "daemon", "analytics")
+    stack.compose("start", "postgres")
+
+    def healthy() -> None:
+        for service in ("postgres", "webserver", "daemon", "analytics"):
+            state = stack.inspect(stack.container(service))["State"]
+            assert state["Health"]["Status"] == "healthy", service
+
+    until(healthy, seconds=150, every=1)
+    launch(stack, "analytics", "regenerate_analytics_job").wait()
+
+
+def test_make_up_says_that_a_port_is_taken(stack: Stack) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        other = Stack(stack.folder, project="stack-test-never-up", port=int(port))
+        shown = other.run("make", "up", check=False)
+    assert f"error: port {port} is taken" in shown
+    assert other.run("docker", "ps", "-aq", "--filter", "name=stack-test-never-up") == ""
+
+
+def test_make_up_without_an_engine_names_the_way_out(stack: Stack) -> None:
+    nowhere = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    other = Stack(stack.folder, project=stack.project, port=stack.port, settings=nowhere)
+    shown = other.run("make", "up", check=False)
+    assert "no Docker Engine answers" in shown
+    assert "make dev" in shown
+    assert "make engine" in shown
+    assert len([line for line in shown.splitlines() if line.startswith("error:")]) == 1
+
+
+def test_make_up_names_a_base_image_that_cannot_be_had(stack: Stack) -> None:
+    settings = {"PYTHON_IMAGE": "registry.invalid/python:0"}
+    other = Stack(stack.folder, project=stack.project, port=stack.port, settings=settings)
+    shown = other.run("make", "up", check=False)
+    assert "base image registry.invalid/python:0 can be neither found nor pulled" in shown
+    assert "make dev" in shown
+
+
+def test_reset_asks_first(stack: Stack) -> None:
+    shown = stack.run("make", "reset", check=False)
+    assert "nothing was deleted" in shown
+    assert stack.container("postgres")
