@@ -42,11 +42,14 @@ def test_the_landing_zone_is_a_folder_for_elt_alone(paths: Paths) -> None:
 
 
 def test_settings_win_over_this_mode_s_values_and_empty_ones_count_as_unset(paths: Paths) -> None:
-    settings = {"LANDING_ZONE": "s3://mine", "USERS_API_URL": "", "UNKNOWN": "x"}
+    settings = {"LANDING_ZONE": "", "LANDING_ZONE_ENDPOINT": "http://store", "UNKNOWN": "x"}
+    environment = environments(paths, settings).location(location(paths.root, "elt"))
+    assert environment["LANDING_ZONE"] == (paths.data / "landing_zone").as_uri()
+    assert environment["AWS_ENDPOINT_URL_S3"] == "http://store"
+    assert not {"LANDING_ZONE_ENDPOINT", "UNKNOWN"} & set(environment)
+    settings = {"LANDING_ZONE": "s3://mine"}
     environment = environments(paths, settings).location(location(paths.root, "elt"))
     assert environment["LANDING_ZONE"] == "s3://mine"
-    assert "USERS_API_URL" not in environment
-    assert "UNKNOWN" not in environment
 
 
 def test_nothing_of_another_instance_comes_in_from_the_shell(paths: Paths) -> None:

@@ -59,7 +59,12 @@ class Environments:
             name: value.format(data=self.paths.data, data_uri=self.paths.data.as_uri())
             for name, value in location.environment.items()
         }
-        chosen = {name: self.settings[name] for name in location.settings if name in self.settings}
+        # An empty line in .env means "not set", as in docker compose's ${NAME:-default}.
+        chosen = {
+            name: value
+            for name, setting in location.settings.items()
+            if (value := self.settings.get(setting))
+        }
         return {
             **self.base(),
             **self._instance(location.name, location.name),
@@ -69,8 +74,7 @@ class Environments:
             "WAREHOUSE_USER": location.name,
             "WAREHOUSE_PASSWORD": self._password(location.name),
             **values,
-            # An empty line in .env means "not set", as in docker compose's ${NAME:-default}.
-            **{name: value for name, value in chosen.items() if value},
+            **chosen,
         }
 
     def _instance(self, role: str, storage: str) -> dict[str, str]:

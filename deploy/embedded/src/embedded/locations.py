@@ -21,7 +21,7 @@ class Location:
     folder: Path
     module: str
     environment: Mapping[str, str] = field(default_factory=dict)
-    settings: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
     prepare: tuple[str, ...] = ()
 
     @property
@@ -49,7 +49,7 @@ def _location(folder: Path, name: str, extra: Mapping[str, Any]) -> Location:
         folder=folder,
         module=project.get("code_location_target_module", f"{package}.definitions"),
         environment=dict(extra.get("environment", {})),
-        settings=tuple(extra.get("settings", ())),
+        settings=dict(extra.get("settings", {})),
         prepare=tuple(extra.get("prepare", ())),
     )
 
