@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
@@ -76,6 +77,8 @@ def _environment(python: str | None) -> dict[str, str]:
     """The shell's, less what belongs to this test's own environment."""
     ours = {"VIRTUAL_ENV", "WEBSERVER_PORT", "USERS_API_URL", "UV_PYTHON"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
+    folders = os.environ["PATH"].split(os.pathsep)
+    environment["PATH"] = os.pathsep.join(f for f in folders if Path(f) != Path(sys.prefix, "bin"))
     environment["COLUMNS"] = "120"
     if python:
         environment["UV_PYTHON"] = python

@@ -18,7 +18,11 @@ IMAGE: dict[str, Any] = {
         "Entrypoint": ["entrypoint"],
         "User": "10001:10001",
         "WorkingDir": "/app",
-        "Labels": {"org.opencontainers.image.title": "elt"},
+        "Labels": {
+            "com.docker.compose.project": "stack",
+            "com.docker.compose.version": "2",
+            "org.opencontainers.image.title": "elt",
+        },
     },
 }
 
@@ -168,8 +172,11 @@ def test_what_the_service_sets_against_its_image_is_copied(key: str, value: Any)
     assert copied(changed("Config", **{key: value})).config[key] == value
 
 
-def test_labels_are_the_services_own_and_the_runs_and_not_composes() -> None:
+def test_labels_are_the_services_own_and_the_runs_and_composes_are_blanked() -> None:
     assert copied().config["Labels"] == {
+        "com.docker.compose.project": "",
+        "com.docker.compose.service": "",
+        "com.docker.compose.version": "",
         "team": "data",
         "compose_run_launcher.project": "stack",
         "compose_run_launcher.location": "elt",

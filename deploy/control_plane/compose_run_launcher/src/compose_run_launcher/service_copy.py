@@ -115,9 +115,13 @@ def _environment(
 
 
 def _labels(service: Mapping[str, Any], image_config: Mapping[str, Any]) -> dict[str, str]:
-    from_image = (image_config.get("Labels") or {}).items()
-    return {
+    """The service's own labels. Compose's are blanked, not only left out: `docker compose build`
+    puts some on the image, and with them Compose would take the run for one of its containers."""
+    from_image = image_config.get("Labels") or {}
+    blank = {name: "" for name in from_image if name.startswith(label.COMPOSE_PREFIX)}
+    own = {
         name: value
         for name, value in (service["Config"].get("Labels") or {}).items()
-        if not name.startswith(label.COMPOSE_PREFIX) and (name, value) not in from_image
+        if not name.startswith(label.COMPOSE_PREFIX) and from_image.get(name) != value
     }
+    return blank | {label.COMPOSE_PROJECT: "", label.COMPOSE_SERVICE: ""} | own
