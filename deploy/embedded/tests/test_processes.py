@@ -38,6 +38,23 @@ def test_marked_processes_are_found_by_stack_and_by_run(tmp_path: Path) -> None:
     assert leftovers.find(tmp_path) == []
 
 
+def test_a_sweep_ends_what_is_started_meanwhile_too(tmp_path: Path) -> None:
+    # Starts another one when it is asked to end.
+    program = (
+        "import signal, subprocess, sys, time\n"
+        "def again(*_):\n"
+        f"    subprocess.Popen({SLEEP!r})\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, again)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    running = services.start(service(tmp_path, [sys.executable, "-c", program]))
+    assert wait_until(lambda: "ready" in services.tail(running.service.log), 10)
+    assert leftovers.sweep(tmp_path) == 2
+    assert leftovers.find(tmp_path) == []
+
+
 def test_a_process_deaf_to_terminate_is_killed(tmp_path: Path) -> None:
     running = services.start(service(tmp_path, STUBBORN))
     assert wait_until(lambda: "deaf" in services.tail(running.service.log), 10)
@@ -109,6 +126,20 @@ def test_a_start_waits_for_the_end_of_an_earlier_stack(tmp_path: Path) -> None:
     with lock.held(path):
         assert lock.holder(path) is not None
     ending.communicate()
+
+
+def test_the_watchdog_waits_for_the_dead_supervisor_s_lock_to_drop(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    program = (
+        "import sys, pathlib, time\nfrom embedded.lock import held\n"
+        "with held(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(0.5)"
+    )
+    dying = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
+    assert dying.stdout is not None
+    dying.stdout.readline()
+    with lock.held(path, ending=True):
+        pass
+    dying.communicate()
 
 
 def test_a_code_server_is_started_again_later_and_later_and_then_not() -> None:

@@ -160,10 +160,9 @@ def _plan(paths: Paths, settings: Mapping[str, str], port: int) -> Plan:
 
 def _end_leftovers(paths: Paths) -> None:
     """End what an earlier stack of this checkout left behind; we hold the lock, so it is dead."""
-    found = leftovers.find(paths.data)
-    if found:
-        say(f"Ending {len(found)} processes that an earlier stack left behind")
-        leftovers.end(found)
+    ended = leftovers.sweep(paths.data)
+    if ended:
+        say(f"Ended {ended} processes that an earlier stack had left behind")
     home = postgres_home.locate(paths)
     postgres_server.clear_stray(home.data)
 

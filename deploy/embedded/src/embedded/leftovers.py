@@ -13,6 +13,7 @@ MARK = "EMBEDDED_STACK"
 
 _TERMINATE_S = 8.0
 _KILL_S = 5.0
+_ROUNDS = 5
 
 
 def mark(data: Path, run_id: str) -> str:
@@ -45,6 +46,18 @@ def end(processes: Iterable[psutil.Process], patience_s: float = _TERMINATE_S) -
     for process in alive:
         _quietly(process.kill)
     psutil.wait_procs(alive, timeout=_KILL_S)
+
+
+def sweep(data: Path, run_id: str = "", patience_s: float = _TERMINATE_S) -> int:
+    """End all that `find` finds, and what those have started meanwhile; how many it was."""
+    ended = 0
+    for _ in range(_ROUNDS):
+        found = find(data, run_id)
+        if not found:
+            break
+        end(found, patience_s)
+        ended += len(found)
+    return ended
 
 
 def _quietly(action: Callable[[], object]) -> None:

@@ -14,13 +14,16 @@ from embedded.errors import EmbeddedError
 from embedded.waiting import wait_until
 
 _ENDING_S = 40.0
+# A killed holder's pipes close a moment before the kernel drops its lock.
+_DROP_S = 5.0
 
 
 @contextmanager
 def held(path: Path, port: int | None = None, ending: bool = False) -> Iterator[None]:
     """Hold the checkout's lock and note who holds it, and the webserver's port if any.
 
-    A holder that is ``ending`` an earlier stack is waited for. Raises EmbeddedError when
+    A holder that is ``ending`` an earlier stack is waited for, and one that is about to end
+    waits a little for the dead supervisor's lock to drop. Raises EmbeddedError when
     another process holds it, and when the lock file belongs to another user.
     """
     try:
@@ -32,6 +35,8 @@ def held(path: Path, port: int | None = None, ending: bool = False) -> Iterator[
             "or remove it with: sudo make reset"
         ) from None
     with file:
+        if ending:
+            wait_until(lambda: _try(file), _DROP_S)
         if not wait_until(lambda: _try(file) or not _note(path).get("ending"), _ENDING_S):
             raise EmbeddedError(f"an earlier stack has not ended within {_ENDING_S} s")
         if not _try(file):

@@ -35,7 +35,7 @@ def end_stack(
     _interrupt_runs(code_servers, hurry)
     _end_group(code_servers, _CODE_S, hurry)
     # Whatever escaped from the trees above still carries the mark.
-    leftovers.end(leftovers.find(stack_data, run_id), patience_s=0.5 if hurry() else 3)
+    leftovers.sweep(stack_data, run_id, patience_s=0.5 if hurry() else 3)
     server = find_server(postgres_data)
     if server is not None:
         stop_server(server, deadline_s=2 if hurry() else 20)

@@ -22,7 +22,7 @@ def watch(lock_file: Path, run_id: str, postgres_data: Path) -> None:
         return
     # Without the lock a new supervisor is at work already, and has ended them itself.
     with contextlib.suppress(EmbeddedError), lock.held(lock_file, ending=True):
-        leftovers.end(leftovers.find(lock_file.parent, run_id))
+        leftovers.sweep(lock_file.parent, run_id)
         server = find_server(postgres_data)
         if server is not None:
             stop_server(server)
