@@ -25,26 +25,6 @@ setting() { docker compose config 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\
 
 project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
 
-# Revision and time of the last commit that changed what goes into an image; both stay equal
-# while that does, so that an unchanged image keeps its id.
-name_revisions() {
-	git rev-parse --git-dir >/dev/null 2>&1 || return 0
-	local location prefix
-	for location in code_locations/*/; do
-		location=$(basename "$location")
-		prefix=$(printf '%s' "$location" | tr '[:lower:]' '[:upper:]')
-		name_revision "$prefix" "code_locations/$location" deploy/code_location
-	done
-	name_revision CONTROL_PLANE deploy/control_plane deploy/postgres deploy/code_location/entrypoint dagster.yaml workspace.yaml
-}
-
-name_revision() {
-	local prefix=$1 commit
-	shift
-	commit=$(git log -1 --format='%H %cI' -- "$@")
-	export "${prefix}_REVISION=${commit%% *}" "${prefix}_CREATED=${commit##* }"
-}
-
 run_containers() {
 	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)"
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import Stack
 
-IMAGES = ("elt", "analytics", "control-plane", "docker-gateway")
+IMAGES = ("elt", "analytics", "control-plane", "migrate", "secrets", "docker-gateway")
 
 
 def image(stack: Stack, name: str) -> str:
@@ -37,3 +37,22 @@ def test_one_line_in_elt_makes_one_layer_anew(stack: Stack) -> None:
         source.write_text(original)
         stack.compose("build", "elt")
     assert image(stack, "elt") == ids["elt"]
+
+
+def test_one_line_in_elt_makes_one_container_anew(stack: Stack) -> None:
+    services = ("postgres", "object_store", "docker_gateway", "analytics", "webserver", "daemon")
+    source = stack.folder / "code_locations/elt/src/elt/__init__.py"
+    original = source.read_text()
+    stack.compose("up", "--detach", "--build", "--wait")
+    before = {name: stack.inspect(stack.container(name)) for name in (*services, "elt")}
+    try:
+        source.write_text(original + "\n# another line\n")
+        stack.compose("up", "--detach", "--build", "--wait")
+        for name in services:
+            now = stack.inspect(stack.container(name))
+            assert now["Id"] == before[name]["Id"], name
+            assert now["State"]["StartedAt"] == before[name]["State"]["StartedAt"], name
+        assert stack.container("elt") != before["elt"]["Id"]
+    finally:
+        source.write_text(original)
+        stack.compose("up", "--detach", "--build", "--wait")

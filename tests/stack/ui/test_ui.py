@@ -33,8 +33,9 @@ def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
         expect(page.get_by_text("Loaded").nth(1)).to_be_visible()
         page.screenshot(path=artifacts / "ui-locations.png")
 
-        page.goto(f"{stack.url}/asset-groups")
-        for asset in ("orders_table", "my_analytics_asset"):
+        scope = "view=lineage&lineageScope=upstream&lineageDepth=5"
+        page.goto(f"{stack.url}/assets/my_analytics_asset?{scope}")
+        for asset in ("customers_table", "orders_table", "my_analytics_asset"):
             expect(page.get_by_text(asset).first).to_be_visible()
         page.screenshot(path=artifacts / "ui-lineage.png")
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from control_plane import database, secrets, status, status_table
+from control_plane import database, locations, secrets, status, status_table
 from control_plane.errors import StackError
 from control_plane.instance import migrate_instance
 
@@ -31,20 +31,14 @@ def _one_line_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-@app.command("secrets")
-def secrets_command(
-    directory: Annotated[Path, typer.Option(help="Where all secrets are kept.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Secrets to make.")] = None,
-    share: Annotated[
-        list[str] | None,
-        typer.Option(help="Copies for one consumer: DIRECTORY[:UID]=NAME[,NAME...]"),
-    ] = None,
-) -> None:
+@app.command(
+    "secrets",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def secrets_command(context: typer.Context) -> None:
     """Make missing random passwords, one file of mode 0400 each; present ones are kept."""
-    with _one_line_errors():
-        shares = [secrets.parse_share(text) for text in share or []]
-        made = secrets.provision(directory, names or [], shares)
-        console.print(f"secrets made: {', '.join(made)}" if made else "secrets: all present")
+    secrets.main(context.args)
 
 
 @app.command()
@@ -53,11 +47,11 @@ def migrate(
         Path, typer.Option("--secrets", help="Password files: postgres_password, ...")
     ],
     sql_dir: Annotated[Path, typer.Option("--sql", help="The folder deploy/postgres.")],
-    locations: Annotated[str, typer.Option(help="Code locations, separated by commas.")],
+    names: Annotated[str, typer.Option("--locations", help="Code locations, by commas.")],
 ) -> None:
     """Bring databases, roles, grants and Dagster's storage up to date, idempotently.
 
-    Postgres is found by POSTGRES_HOST and POSTGRES_PORT; DAGSTER_HOME holds dagster.yaml.
+    Postgres is found by POSTGRES_HOST and POSTGRES_PORT.
     """
     with _one_line_errors():
         server = database.Server(
@@ -67,12 +61,29 @@ def migrate(
         )
         control_password = secrets.read(secret_dir, "dagster_password")
         location_passwords = {
-            name: secrets.read(secret_dir, f"{name}_password") for name in locations.split(",")
+            name: secrets.read(secret_dir, f"{name}_password") for name in names.split(",")
         }
         database.provision(server, control_password, location_passwords, sql_dir)
         migrate_instance(server, control_password)
         database.grant_run_rights(server, sql_dir)
-        console.print(f"databases, roles and storage are up to date for: {locations}")
+        console.print(f"databases, roles and storage are up to date for: {names}")
+
+
+@app.command("after-locations")
+def after_locations(
+    command: Annotated[list[str], typer.Argument(help="The program to become.")],
+    workspace: Annotated[Path, typer.Option(help="The workspace file.")],
+    seconds: Annotated[float, typer.Option(help="How long to wait at most.")] = 60,
+) -> None:
+    """Wait until every code location serves, or the time is over; then become the program.
+
+    A location that is broken must not keep the UI from showing it, so this never fails; it
+    saves webserver and daemon from reporting locations that only start a moment later.
+    """
+    late = locations.wait(workspace, seconds)
+    if late:
+        console.print(f"going on without code locations that do not serve yet: {', '.join(late)}")
+    os.execvp(command[0], command)
 
 
 @app.command("status")

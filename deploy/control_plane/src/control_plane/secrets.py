@@ -1,10 +1,16 @@
-"""Random passwords as files, each readable by its consumers alone."""
+"""Random passwords as files, each readable by its consumers alone.
+
+Standard library only: as ``python -m control_plane.secrets`` this is all that a small image of
+its own needs.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import secrets as random_source
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,3 +94,31 @@ def _write(path: Path, value: str, owner: int | None) -> None:
     if owner is not None:
         os.chown(temporary, owner, owner)
     temporary.replace(path)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: make missing secrets, copy them to their consumers, keep present ones."""
+    parser = argparse.ArgumentParser(
+        prog="control-plane secrets",
+        description="Make missing random passwords, one file of mode 0400 each; keep the others.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="secrets to make")
+    parser.add_argument("--directory", type=Path, required=True, help="where all are kept")
+    parser.add_argument(
+        "--share",
+        action="append",
+        default=[],
+        metavar="DIRECTORY[:UID]=NAME[,NAME...]",
+        help="copies for one consumer",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        shares = [parse_share(text) for text in options.share]
+        made = provision(options.directory, options.names, shares)
+    except StackError as error:
+        sys.exit(f"error: {error}")
+    print(f"secrets made: {', '.join(made)}" if made else "secrets: all present")
+
+
+if __name__ == "__main__":
+    main()
