@@ -121,7 +121,13 @@ class Run:
         return self.stack.inspect(self.tags["docker/container_id"])
 
 
-def launch(stack: Stack, location: str, job: str, **tags: str) -> Run:
+def launch(
+    stack: Stack,
+    location: str,
+    job: str,
+    config: dict[str, Any] | None = None,
+    tags: dict[str, str] | None = None,
+) -> Run:
     """Press Launch."""
     params = {
         "selector": {
@@ -130,8 +136,8 @@ def launch(stack: Stack, location: str, job: str, **tags: str) -> Run:
             "jobName": job,
         },
         "mode": "default",
-        "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
+        "runConfigData": config or {},
+        "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in (tags or {}).items()]},
     }
     answer = stack.ask(_LAUNCH, params=params)["launchRun"]
     assert answer["__typename"] == "LaunchRunSuccess", answer

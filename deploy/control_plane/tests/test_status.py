@@ -62,6 +62,15 @@ def test_a_broken_location_says_its_root_cause_in_one_line() -> None:
     assert parsed.broken()[0].error == "ModuleNotFoundError: No module named 'x'"
 
 
+def test_a_code_server_that_does_not_answer_is_said_in_words() -> None:
+    chain = [
+        {"error": {"message": "grpc._channel._InactiveRpcError: <_Inactive...\n\tstatus\n>\n"}}
+    ]
+    silent = BROKEN | {"errorChain": chain}
+    location = status.parse("http://ui", answer(entry("elt", silent))).locations[0]
+    assert location.error == "its code server does not answer; see its log"
+
+
 def test_a_location_that_still_loads() -> None:
     assert status.parse("u", answer(entry("elt", None, "LOADING"))).locations[0].state == "LOADING"
 

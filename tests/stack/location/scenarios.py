@@ -2,9 +2,14 @@
 
 import os
 import pathlib
+import signal
 import time
 
 import dagster as dg
+
+# A module that the code server loads and a run of this job does not.
+if os.environ.get("DAGSTER_RUN_JOB_NAME") == "import_fails_job":
+    raise ImportError("no flux capacitor in this container")
 
 
 @dg.op
@@ -62,8 +67,51 @@ def look_around_job() -> None:
     look_around()
 
 
+@dg.op(config_schema={"code": int})
+def leave(context: dg.OpExecutionContext) -> None:
+    """Ends the process in the middle of its run; with code 137 by SIGKILL."""
+    print("leaving now", flush=True)
+    code = context.op_config["code"]
+    if code == 137:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(code)
+
+
+@dg.job
+def leave_job() -> None:
+    """A process that just ends."""
+    leave()
+
+
+@dg.op
+def eat_memory() -> None:
+    """Takes memory until somebody minds."""
+    hoard = []
+    while True:
+        hoard.append(b"x" * 2**24)
+
+
+@dg.job
+def eat_memory_job() -> None:
+    """Ends at its memory limit."""
+    eat_memory()
+
+
+@dg.job
+def import_fails_job() -> None:
+    """Cannot even be imported in its container."""
+    say_hello()
+
+
 defs = dg.Definitions(
-    jobs=[tick_job, hanging_job, look_around_job],
+    jobs=[
+        tick_job,
+        hanging_job,
+        look_around_job,
+        leave_job,
+        eat_memory_job,
+        import_fails_job,
+    ],
     schedules=[tick_schedule],
     executor=dg.in_process_executor,
 )

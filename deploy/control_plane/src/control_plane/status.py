@@ -20,6 +20,9 @@ from tenacity import (
 from control_plane.errors import StackError
 from control_plane.graphql import WORKSPACE_QUERY, ask
 
+# How gRPC prints a call that nobody answered; it names sockets, which is no cause.
+_GRPC_NOISE = "grpc._channel._InactiveRpcError"
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -153,9 +156,12 @@ def _schedule(schedule: Mapping[str, Any]) -> Schedule:
 
 
 def _root_cause(error: Mapping[str, Any]) -> str:
-    chain = error.get("errorChain") or []
-    message = chain[-1]["error"]["message"] if chain else error["message"]
-    return _last_line(message)
+    """The innermost message of a load error, in one line."""
+    chain = [link["error"]["message"] for link in error.get("errorChain") or []]
+    messages = [message for message in chain if not message.startswith(_GRPC_NOISE)]
+    if len(messages) < len(chain):
+        return "its code server does not answer; see its log"
+    return _last_line([error["message"], *messages][-1])
 
 
 def _last_line(message: str) -> str:

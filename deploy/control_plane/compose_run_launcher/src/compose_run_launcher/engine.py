@@ -67,22 +67,35 @@ class Engine:
         return [container for container in inspected if container is not None]
 
     def healthy_code_locations(self, since: float) -> Iterator[str]:
-        """Ids of code-location containers as they become healthy, from a Unix time on.
-
-        Ends, or raises what the client raises, when the connection does.
-        """
-        events = self.api.events(
-            since=int(since),
-            decode=True,
-            filters={
-                "type": "container",
-                "event": "health_status",
-                "label": _equal(self._code_location_labels()),
-            },
-        )
-        for event in events:
+        """Ids of code-location containers as they become healthy, from a Unix time on."""
+        for event in self._events(since, "health_status", self._code_location_labels()):
             if event["Action"] == "health_status: healthy":
                 yield event["Actor"]["ID"]
+
+    def ended_runs(self, since: float) -> Iterator[str]:
+        """Ids of run containers as they end, from a Unix time on."""
+        for event in self._events(since, "die", self._run_labels()):
+            yield event["Actor"]["ID"]
+
+    def run_containers(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Inspected run containers of this stack, ended ones too; of one run, if it is named."""
+        wanted = self._run_labels() | ({label.RUN_ID: run_id} if run_id else {})
+        found = self.api.containers(all=True, filters={"label": _equal(wanted)})
+        inspected = (self.container(container["Id"]) for container in found)
+        return [container for container in inspected if container is not None]
+
+    def _events(
+        self, since: float, event: str, wanted: Mapping[str, str]
+    ) -> Iterator[dict[str, Any]]:
+        """Container events; ends, or raises what the client raises, when the connection does."""
+        filters = {"type": "container", "event": event, "label": _equal(wanted)}
+        events: Iterator[dict[str, Any]] = self.api.events(
+            since=int(since), decode=True, filters=filters
+        )
+        return events
+
+    def _run_labels(self) -> dict[str, str]:
+        return {label.STACK: self.project, label.ROLE: label.ROLE_RUN}
 
     def _code_location_labels(self) -> dict[str, str]:
         return {
@@ -131,8 +144,13 @@ class Engine:
         """Ask a container to end, and end it after its own grace."""
         self.api.stop(container_id)
 
-    def discard(self, container_id: str) -> None:
-        """Remove a container that never started."""
+    def log(self, container_id: str, lines: int) -> str:
+        """The last lines that a container wrote, both streams in one."""
+        content: bytes = self.api.logs(container_id, stdout=True, stderr=True, tail=lines)
+        return content.decode(errors="replace")
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container that does not run, and its anonymous volumes."""
         self.api.remove_container(container_id, v=True)
 
 

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from dagster import DagsterRun, Field, StringSource
+from dagster import DagsterRun, Field, IntSource, StringSource
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.tags import DOCKER_IMAGE_TAG
 from dagster._serdes.config_class import ConfigurableClassData
 from dagster_docker import DockerRunLauncher
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
+from docker.errors import APIError
 
 from compose_run_launcher import images, labels
+from compose_run_launcher.cleaner import Cleaner, Grace
 from compose_run_launcher.engine import Engine
+from compose_run_launcher.explanation import LOG_LINES, ended_at, explain
+from compose_run_launcher.limits import BadLimit, limits
+from compose_run_launcher.limits import apply as apply_limits
+from compose_run_launcher.run_watch import RunWatch
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.watch import ReleaseWatch
+
+# How long an end may take to be noticed and explained by the watch.
+_LEFT_TO_THE_WATCH = timedelta(seconds=30)
 
 
 class LaunchRefused(Exception):
@@ -29,12 +40,20 @@ class ComposeRunLauncher(DockerRunLauncher):
     secrets, capabilities and limits are the service's. Nothing is configured here but the
     stack's own name.
 
-    Configuration: ``project``, the Compose project's name.
+    Configuration: ``project``, the Compose project's name; ``keep_succeeded_seconds`` and
+    ``keep_failed_seconds``, how long ended containers are kept.
     """
 
-    def __init__(self, project: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(
+        self,
+        project: str,
+        keep_succeeded_seconds: int = 300,
+        keep_failed_seconds: int = 86_400,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
         super().__init__(inst_data=inst_data)
         self._engine = Engine(project)
+        self._grace = Grace(keep_succeeded_seconds, keep_failed_seconds)
         # Between the removal of a service's old container and the creation of the new one
         # there is none to copy: then the last known one still says how runs are configured.
         self._last_service: dict[str, dict[str, Any]] = {}
@@ -42,8 +61,20 @@ class ComposeRunLauncher(DockerRunLauncher):
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
-        """The one setting."""
-        return {"project": Field(StringSource, description="Name of the Compose project.")}
+        """The settings."""
+        return {
+            "project": Field(StringSource, description="Name of the Compose project."),
+            "keep_succeeded_seconds": Field(
+                IntSource,
+                default_value=300,
+                description="How long a container is kept after its run's process succeeded.",
+            ),
+            "keep_failed_seconds": Field(
+                IntSource,
+                default_value=86_400,
+                description="How long a container is kept after its run's process failed.",
+            ),
+        }
 
     @classmethod
     def from_config_value(
@@ -53,8 +84,13 @@ class ComposeRunLauncher(DockerRunLauncher):
         return cls(inst_data=inst_data, **config_value)
 
     def watch(self) -> None:
-        """Follow the location's releases; to be called once, by the process that launches."""
+        """Follow releases and the ends of runs, and clean up after them.
+
+        To be called once, by the process that launches.
+        """
         ReleaseWatch(self._engine).start()
+        RunWatch(self._engine, self._instance).start()
+        Cleaner(self._engine, self._instance, self._grace).start()
 
     def dispose(self) -> None:
         """Give the engine's sockets back."""
@@ -65,9 +101,22 @@ class ComposeRunLauncher(DockerRunLauncher):
         self, run: DagsterRun, docker_image: str, command: Sequence[str]
     ) -> None:
         """The base class's one way to a container, for launch and resume alike."""
+        try:
+            self._launch(run, docker_image, command)
+        except (LaunchRefused, BadLimit, images.ImageUnavailable, APIError) as error:
+            # Said in the run's own words; an exception here would show a daemon's traceback.
+            failure = JobFailureData(
+                error=None, failure_reason=RunFailureReason.JOB_INITIALIZATION_FAILURE
+            )
+            self._instance.report_run_failed(
+                run, f"The run could not be launched: {error}", failure
+            )
+
+    def _launch(self, run: DagsterRun, docker_image: str, command: Sequence[str]) -> None:
         location = _location_of(run)
         services = self._engine.service_containers(location)
         service, service_image = self._service_to_copy(location, services)
+        granted = limits(run.tags, service)
         images.resolve(self._engine, docker_image, location, services)
         container = run_container(
             service,
@@ -77,17 +126,22 @@ class ComposeRunLauncher(DockerRunLauncher):
             environment={"DAGSTER_RUN_JOB_NAME": run.job_name},
             labels=labels.for_run(self._engine.project, location, run.run_id, run.job_name),
         )
+        apply_limits(container.config["HostConfig"], granted)
         container_id = self._engine.create(self._container_name(run), container)
         self._instance.report_engine_event(
             message=f"Starting the run in container {container_id[:12]}, a copy of service"
-            f" {location!r}, with image {docker_image}.",
+            f" {location!r}, with image {docker_image}; {granted.describe()}.",
             dagster_run=run,
             cls=self.__class__,
         )
         self._instance.add_run_tags(
             run.run_id, {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: docker_image}
         )
-        self._engine.start(container_id)
+        try:
+            self._engine.start(container_id)
+        except APIError:
+            self._engine.remove(container_id)
+            raise
 
     def _service_to_copy(
         self, location: str, services: list[dict[str, Any]]
@@ -126,7 +180,11 @@ class ComposeRunLauncher(DockerRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's container runs, and if not, how it ended."""
+        """Whether the run's container runs.
+
+        One that has just ended is left to the watch, which explains it; this is for the case
+        that the watch does not.
+        """
         container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
         if container_id is None:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The run has no container.")
@@ -135,15 +193,28 @@ class ComposeRunLauncher(DockerRunLauncher):
             return CheckRunHealthResult(
                 WorkerStatus.NOT_FOUND, f"Container {container_id[:12]} is gone."
             )
-        state = container["State"]
-        if state["Running"]:
+        end = ended_at(container)
+        if container["State"]["Running"] or (
+            end is not None and datetime.now(UTC) - end < _LEFT_TO_THE_WATCH
+        ):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        killed = " It was killed for memory." if state.get("OOMKilled") else ""
-        return CheckRunHealthResult(
-            WorkerStatus.FAILED,
-            f"Container {container_id[:12]} is {state['Status']}, exit code"
-            f" {state['ExitCode']}.{killed}",
-        )
+        return CheckRunHealthResult(WorkerStatus.FAILED, self._explain(container))
+
+    def get_run_worker_debug_info(
+        self, run: DagsterRun, include_container_logs: bool | None = True
+    ) -> str | None:
+        """What Dagster appends when a run does not start or does not end in time."""
+        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+        container = self._engine.container(container_id) if container_id else None
+        if container is None:
+            return "The run has no container."
+        if not container["State"]["Running"]:
+            return self._explain(container)
+        log = self._engine.log(container["Id"], LOG_LINES) if include_container_logs else ""
+        return f"Its container {container['Id'][:12]} still runs. Last lines of its log:\n{log}"
+
+    def _explain(self, container: Mapping[str, Any]) -> str:
+        return explain(container, self._engine.log(container["Id"], LOG_LINES))
 
 
 def _location_of(run: DagsterRun) -> str:

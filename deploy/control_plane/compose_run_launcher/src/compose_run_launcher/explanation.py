@@ -1,0 +1,108 @@
+"""Why a run's container ended, in words. Pure functions over what the engine reports of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+LOG_LINES = 50
+_NEVER = "0001-01-01"
+
+# Exit codes that say something by themselves: what happened, and what to do.
+_BY_EXIT_CODE = {
+    0: (
+        "its program ended without finishing the run",
+        "Look for a call that ends the process, such as sys.exit or os._exit, in the run's code.",
+    ),
+    1: (
+        "its program failed before Dagster could report an error",
+        "The last lines of its log name the error; an import that fails, or storage that cannot"
+        " be reached, are the usual ones.",
+    ),
+    78: (
+        "its entrypoint refused its settings",
+        "The last line of its log names the variable or the secret file.",
+    ),
+    126: ("its command cannot be executed", "Check entrypoint and command of the image."),
+    127: ("its command was not found", "Check entrypoint and command of the image."),
+    137: (
+        "it was killed (SIGKILL)",
+        "Somebody or something outside ended it: docker kill, the host's memory running out, or"
+        " a stop that outlasted its grace.",
+    ),
+    139: (
+        "its program crashed (segmentation fault)",
+        "A native library failed; faulthandler or a smaller input helps to find which.",
+    ),
+    143: (
+        "it was told to end (SIGTERM) and did",
+        "Somebody stopped the container, or Docker Engine was shut down. Launch the run again.",
+    ),
+}
+
+
+def explain(container: Mapping[str, Any], log: str) -> str:
+    """One text for people: what happened, exit code, memory, life time, last log lines, advice.
+
+    ``container`` is the inspected container, ``log`` the end of what it wrote.
+    """
+    what, advice = _cause(container)
+    state = container["State"]
+    name = container["Id"][:12]
+    facts = [
+        f"exit code {state['ExitCode']}",
+        f"killed for memory: {'yes' if state.get('OOMKilled') else 'no'}",
+        f"memory limit {_size(container['HostConfig'].get('Memory') or 0)}",
+        f"lived {_lifetime(state)}",
+    ]
+    tail = "\n".join(log.rstrip().splitlines()[-LOG_LINES:])
+    return "\n".join(
+        [
+            f"The run's container {name} ended before the run did: {what}.",
+            f"({', '.join(facts)})",
+            advice,
+            f"Last lines of its log:\n{tail}" if tail else "It wrote nothing to its log.",
+        ]
+    )
+
+
+def ended_at(container: Mapping[str, Any]) -> datetime | None:
+    """When the container ended; None while it runs or when it never started."""
+    state = container["State"]
+    return None if state["Running"] else _time(state["FinishedAt"])
+
+
+def _cause(container: Mapping[str, Any]) -> tuple[str, str]:
+    state = container["State"]
+    if state.get("OOMKilled"):
+        return (
+            "it used more memory than its limit",
+            "Give the run more by the tag docker/memory, raise the service's mem_limit, or make"
+            " the step use less.",
+        )
+    if state.get("Error"):
+        return f"Docker could not start it ({state['Error']})", "Correct what Docker names."
+    code = state["ExitCode"]
+    if code in _BY_EXIT_CODE:
+        return _BY_EXIT_CODE[code]
+    if code > 128:
+        return f"it was ended by signal {code - 128}", "Look for who sent it."
+    return f"its program failed with exit code {code}", "The last lines of its log say more."
+
+
+def _time(text: str) -> datetime | None:
+    if not text or text.startswith(_NEVER):
+        return None
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _lifetime(state: Mapping[str, Any]) -> str:
+    started, finished = _time(state["StartedAt"]), _time(state["FinishedAt"])
+    if started is None or finished is None:
+        return "not at all"
+    return f"{max(0.0, (finished - started).total_seconds()):.1f} s"
+
+
+def _size(memory: int) -> str:
+    return f"{memory / 2**20:.0f} MiB" if memory else "none"

@@ -1,0 +1,109 @@
+"""Limits that a job or a run asks for by tags, within what its location allows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MEMORY_TAG = "docker/memory"
+CPUS_TAG = "docker/cpus"
+# Labels on the location's service.
+MAX_MEMORY_LABEL = "compose_run_launcher.max_memory"
+MAX_CPUS_LABEL = "compose_run_launcher.max_cpus"
+
+_UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+_MEMORY = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[bkmg]?)b?", re.IGNORECASE | re.ASCII)
+# Docker refuses less.
+_LEAST_MEMORY = 6 * 2**20
+_NANO = 10**9
+
+# Under pressure runs give way before servers do: half the CPU weight of a service, and first to
+# go when the host's memory ends.
+CPU_SHARES = 512
+OOM_SCORE = 500
+
+
+class BadLimit(Exception):
+    """A tag or label does not say a limit; names it, its value and the form."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Memory in bytes and CPUs in billionths, 0 for none; what was capped, in words."""
+
+    memory: int
+    nano_cpus: int
+    capped: tuple[str, ...]
+
+    def describe(self) -> str:
+        """The limits for the run's event log."""
+        memory = f"{self.memory / 2**20:.0f} MiB" if self.memory else "no limit"
+        cpus = f"{self.nano_cpus / _NANO:g}" if self.nano_cpus else "no limit"
+        return "; ".join([f"memory {memory}, CPUs {cpus}", *self.capped])
+
+
+def limits(tags: Mapping[str, str], service: Mapping[str, Any]) -> Limits:
+    """What a run with ``tags`` gets as a copy of the inspected ``service``.
+
+    Without tags: the service's own. With tags: what they ask for, at most the service's label
+    ``compose_run_launcher.max_memory`` or ``max_cpus``, or its own limit where it has no label.
+    """
+    own = service["HostConfig"]
+    labels = service["Config"].get("Labels") or {}
+    memory, memory_note = _within(
+        MEMORY_TAG, tags, MAX_MEMORY_LABEL, labels, own.get("Memory") or 0, parse_memory
+    )
+    cpus, cpus_note = _within(
+        CPUS_TAG, tags, MAX_CPUS_LABEL, labels, own.get("NanoCpus") or 0, parse_cpus
+    )
+    return Limits(memory, cpus, tuple(note for note in (memory_note, cpus_note) if note))
+
+
+def apply(host_config: dict[str, Any], granted: Limits) -> None:
+    """Write the limits into a container's host configuration."""
+    if granted.memory != (host_config.get("Memory") or 0):
+        host_config["Memory"] = granted.memory
+        # Both of these were derived from the service's limit.
+        host_config.pop("MemorySwap", None)
+        host_config.pop("MemoryReservation", None)
+    if granted.nano_cpus != (host_config.get("NanoCpus") or 0):
+        host_config["NanoCpus"] = granted.nano_cpus
+    host_config["CpuShares"] = CPU_SHARES
+    host_config["OomScoreAdj"] = OOM_SCORE
+
+
+def parse_memory(name: str, text: str) -> int:
+    """Bytes from a form such as 512m or 2g."""
+    match = _MEMORY.fullmatch(text.strip())
+    size = int(float(match["number"]) * _UNITS[match["unit"].lower()]) if match else 0
+    if size < _LEAST_MEMORY:
+        raise BadLimit(f"{name}: {text!r} is no amount of memory from 6m on, such as 512m or 2g")
+    return size
+
+
+def parse_cpus(name: str, text: str) -> int:
+    """Billionths of a CPU from a form such as 1.5."""
+    match = re.fullmatch(r"\d+(\.\d+)?", text.strip(), re.ASCII)
+    nano = int(float(text) * _NANO) if match else 0
+    if nano < _NANO // 100:
+        raise BadLimit(f"{name}: {text!r} is no number of CPUs from 0.01 on, such as 1.5")
+    return nano
+
+
+def _within(
+    tag: str,
+    tags: Mapping[str, str],
+    label: str,
+    labels: Mapping[str, str],
+    own: int,
+    parse: Any,
+) -> tuple[int, str]:
+    if tag not in tags:
+        return own, ""
+    asked: int = parse(f"tag {tag}", tags[tag])
+    ceiling: int = parse(f"label {label}", labels[label]) if labels.get(label) else own
+    if ceiling and asked > ceiling:
+        return ceiling, f"tag {tag} asked for {tags[tag]}, which is above what the location allows"
+    return asked, ""

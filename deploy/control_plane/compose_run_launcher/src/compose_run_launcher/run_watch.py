@@ -1,0 +1,100 @@
+"""A run whose container has ended must not look alive: it is failed at once, and explained."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.events import EngineEventData, JobFailureData, RunFailureReason
+
+from compose_run_launcher import labels
+from compose_run_launcher.engine import Engine
+from compose_run_launcher.explanation import LOG_LINES, explain
+from compose_run_launcher.watch import Watch
+
+# States in which a run needs a living container.
+IN_CONTAINER = (
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class RunWatch(Watch):
+    """Follows the ends of run containers; begins with a look at all runs that should be alive."""
+
+    def __init__(self, engine: Engine, instance: DagsterInstance) -> None:
+        super().__init__("run-watch", engine)
+        self._instance = instance
+        # A launch that this process has under way is nobody's leftover.
+        self._born = time.time()
+
+    def follow(self) -> None:
+        """Settle what ended while nobody watched, then each end as it comes."""
+        since = time.time()
+        self._catch_up()
+        for container_id in self.engine.ended_runs(since):
+            container = self.engine.container(container_id)
+            if container is not None:
+                self._settle(container)
+
+    def _catch_up(self) -> None:
+        containers: dict[str, list[dict[str, Any]]] = {}
+        for container in self.engine.run_containers():
+            run_id = container["Config"]["Labels"].get(labels.RUN_ID, "")
+            containers.setdefault(run_id, []).append(container)
+        records = self._instance.get_run_records(RunsFilter(statuses=list(IN_CONTAINER)))
+        for record in records:
+            run = record.dagster_run
+            mine = containers.get(run.run_id, [])
+            if any(container["State"]["Running"] for container in mine):
+                continue
+            if record.update_timestamp.timestamp() > self._born and not mine:
+                continue
+            self._settle_unwatched(run, mine)
+
+    def _settle_unwatched(self, run: DagsterRun, containers: list[dict[str, Any]]) -> None:
+        """A run that should be alive and has no running container."""
+        if not containers:
+            self._end(
+                run,
+                "The run has no container: it was removed, or the daemon ended before"
+                " it made one. Launch the run again.",
+            )
+            return
+        newest = max(containers, key=lambda container: str(container["Created"]))
+        if newest["State"]["Status"] != "created":
+            self._settle(newest)
+        elif _created(newest) < self._born:
+            # The daemon ended between making the container and starting it. It has run nothing,
+            # so that starting it now runs nothing twice.
+            self.engine.start(newest["Id"])
+
+    def _settle(self, container: Mapping[str, Any]) -> None:
+        run = self._instance.get_run_by_id(container["Config"]["Labels"].get(labels.RUN_ID, ""))
+        if run is None or run.status not in IN_CONTAINER:
+            return
+        if any(
+            other["State"]["Running"] for other in self.engine.run_containers(run_id=run.run_id)
+        ):
+            return
+        self._end(run, explain(container, self.engine.log(container["Id"], LOG_LINES)))
+
+    def _end(self, run: DagsterRun, text: str) -> None:
+        logger.warning("run %s: %s", run.run_id, text.splitlines()[0])
+        if run.status == DagsterRunStatus.CANCELING:
+            self._instance.report_engine_event(text, run, EngineEventData())
+            self._instance.report_run_canceled(run)
+            return
+        failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
+        self._instance.report_run_failed(run, text, failure)
+
+
+def _created(container: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(container["Created"]).timestamp()

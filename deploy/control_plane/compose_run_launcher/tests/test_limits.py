@@ -1,0 +1,100 @@
+"""Limits by tags: read, refused, capped, written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from compose_run_launcher.limits import BadLimit, apply, limits, parse_cpus, parse_memory
+
+GIB = 2**30
+
+
+def service(**labels: str) -> dict[str, Any]:
+    """A service of 1 GiB and one CPU."""
+    names = {f"compose_run_launcher.{name}": value for name, value in labels.items()}
+    return {
+        "HostConfig": {"Memory": GIB, "NanoCpus": 10**9, "MemorySwap": 2 * GIB},
+        "Config": {"Labels": names},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512m", 512 * 2**20),
+        ("2g", 2 * GIB),
+        ("2GB", 2 * GIB),
+        ("1.5g", 1610612736),
+        ("7340032", 7340032),
+        ("7340032b", 7340032),
+        (" 8192K ", 8 * 2**20),
+    ],
+)
+def test_memory(text: str, size: int) -> None:
+    assert parse_memory("tag", text) == size
+
+
+@pytest.mark.parametrize("text", ["", "2x", "-1g", "g", "1m", "0", "1 g", "1e9", "\u0663g"])
+def test_no_memory(text: str) -> None:
+    with pytest.raises(BadLimit, match=r"tag docker/memory.*512m or 2g"):
+        limits({"docker/memory": text}, service())
+
+
+@pytest.mark.parametrize(("text", "nano"), [("1.5", 1_500_000_000), ("2", 2_000_000_000)])
+def test_cpus(text: str, nano: int) -> None:
+    assert parse_cpus("tag", text) == nano
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "all", "1,5", "0.001", "nan", "inf"])
+def test_no_cpus(text: str) -> None:
+    with pytest.raises(BadLimit, match=r"tag docker/cpus.*such as 1\.5"):
+        limits({"docker/cpus": text}, service())
+
+
+def test_without_tags_the_services_own() -> None:
+    granted = limits({}, service())
+    assert (granted.memory, granted.nano_cpus, granted.capped) == (GIB, 10**9, ())
+
+
+def test_less_than_the_service_is_granted() -> None:
+    granted = limits({"docker/memory": "512m", "docker/cpus": "0.5"}, service())
+    assert (granted.memory, granted.nano_cpus, granted.capped) == (GIB // 2, 5 * 10**8, ())
+
+
+def test_more_than_the_service_needs_a_ceiling_that_says_so() -> None:
+    granted = limits({"docker/memory": "2g"}, service())
+    assert granted.memory == GIB
+    assert "docker/memory asked for 2g" in granted.describe()
+    granted = limits({"docker/memory": "2g"}, service(max_memory="4g"))
+    assert (granted.memory, granted.capped) == (2 * GIB, ())
+    granted = limits({"docker/memory": "8g"}, service(max_memory="4g"))
+    assert granted.memory == 4 * GIB
+
+
+def test_a_service_without_limits_grants_what_is_asked_for() -> None:
+    unlimited = {"HostConfig": {"Memory": 0, "NanoCpus": 0}, "Config": {"Labels": None}}
+    granted = limits({"docker/memory": "8g", "docker/cpus": "3"}, unlimited)
+    assert (granted.memory, granted.nano_cpus) == (8 * GIB, 3 * 10**9)
+    assert limits({}, unlimited).describe() == "memory no limit, CPUs no limit"
+
+
+def test_a_label_that_is_no_limit_is_named() -> None:
+    with pytest.raises(BadLimit, match=r"label compose_run_launcher\.max_memory: 'much'"):
+        limits({"docker/memory": "1g"}, service(max_memory="much"))
+
+
+def test_limits_are_written_with_what_hangs_on_them() -> None:
+    host = dict(service()["HostConfig"])
+    apply(host, limits({"docker/memory": "512m"}, service()))
+    assert host["Memory"] == GIB // 2
+    assert "MemorySwap" not in host
+    assert host["NanoCpus"] == 10**9
+    assert host["CpuShares"] < 1024
+    assert host["OomScoreAdj"] > 0
+
+
+def test_unchanged_limits_keep_the_services_swap() -> None:
+    host = dict(service()["HostConfig"])
+    apply(host, limits({}, service()))
+    assert host["MemorySwap"] == 2 * GIB

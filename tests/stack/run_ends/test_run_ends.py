@@ -1,0 +1,199 @@
+"""A run whose container ends is failed within seconds, and says why in one event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from harness import Stack, until
+from runs import Run, launch
+
+# The promise is 5 s; it is measured from Docker's own record of the end to the run's.
+PROMISE_S = 5
+
+
+def failure(run: Run) -> str:
+    """The message of the run's one failure event."""
+    failures = [e for e in run.events() if e["__typename"] == "RunFailureEvent"]
+    assert len(failures) == 1, run.text()
+    return str(failures[0]["message"])
+
+
+def delay(run: Run) -> float:
+    """Seconds between the end of the container and the end of the run."""
+    finished = datetime.fromisoformat(run.container["State"]["FinishedAt"]).timestamp()
+    return float(run.get()["endTime"]) - finished
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (137, ["SIGKILL", "exit code 137", "leaving now"]),
+        (3, ["exit code 3", "leaving now"]),
+        (0, ["without finishing the run", "exit code 0"]),
+    ],
+)
+def test_a_process_that_just_ends(stack: Stack, code: int, words: list[str]) -> None:
+    config = {"ops": {"leave": {"config": {"code": code}}}}
+    run = launch(stack, "scenarios", "leave_job", config)
+    run.wait("FAILURE")
+    for word in [*words, "memory limit 512 MiB", "lived "]:
+        assert word in failure(run)
+    assert delay(run) < PROMISE_S
+
+
+def test_more_memory_than_the_limit(stack: Stack) -> None:
+    tags = {"docker/memory": "250m"}
+    run = launch(stack, "scenarios", "eat_memory_job", tags=tags)
+    run.wait("FAILURE")
+    for word in ("more memory than its limit", "killed for memory: yes", "memory limit 250 MiB"):
+        assert word in failure(run)
+    assert delay(run) < PROMISE_S
+
+
+def test_an_import_that_fails_in_the_container(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "import_fails_job")
+    run.wait("FAILURE")
+    assert "no flux capacitor in this container" in run.text()
+
+
+def test_docker_kill(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "hanging_job")
+    run.wait("STARTED")
+    stack.run("docker", "kill", run.tags["docker/container_id"])
+    run.wait("FAILURE")
+    assert "docker kill" in failure(run)
+    assert delay(run) < PROMISE_S
+
+
+def test_an_end_while_the_daemon_was_away(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "hanging_job")
+    run.wait("STARTED")
+    stack.compose("stop", "daemon")
+    stack.run("docker", "kill", run.tags["docker/container_id"])
+    assert run.status == "STARTED"
+    stack.compose("start", "daemon")
+    run.wait("FAILURE")
+    assert "exit code 137" in failure(run)
+
+
+def test_a_container_that_was_removed_while_the_daemon_was_away(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "hanging_job")
+    run.wait("STARTED")
+    stack.compose("stop", "daemon")
+    stack.run("docker", "rm", "--force", run.tags["docker/container_id"])
+    stack.compose("start", "daemon")
+    run.wait("FAILURE")
+    assert "no container" in failure(run)
+
+
+def test_a_container_that_outlives_its_run_is_stopped(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "hanging_job")
+    run.wait("STARTED")
+    answer = stack.ask(
+        """mutation Force($id: String!) {
+          terminateRun(runId: $id, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY) { __typename }
+        }""",
+        id=run.id,
+    )
+    assert answer["terminateRun"]["__typename"] == "TerminateRunSuccess"
+    run.wait("CANCELED")
+
+    def stopped() -> None:
+        assert not run.container["State"]["Running"]
+
+    until(stopped, seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "words"),
+    [
+        ("docker/memory", "much", ["tag docker/memory", "'much'", "512m or 2g"]),
+        ("docker/cpus", "1,5", ["tag docker/cpus", "'1,5'", "1.5"]),
+    ],
+)
+def test_a_tag_that_is_no_limit_is_refused_by_name(
+    stack: Stack, tag: str, value: str, words: list[str]
+) -> None:
+    run = launch(stack, "scenarios", "tick_job", tags={tag: value})
+    run.wait("FAILURE")
+    for word in words:
+        assert word in failure(run)
+    assert "docker/container_id" not in run.tags
+
+
+def test_limits_are_shown_and_hold(stack: Stack) -> None:
+    tags = {"docker/memory": "300m", "docker/cpus": "0.5"}
+    run = launch(stack, "scenarios", "tick_job", tags=tags)
+    run.wait()
+    assert "memory 300 MiB, CPUs 0.5" in run.text()
+    host = run.container["HostConfig"]
+    assert (host["Memory"], host["NanoCpus"]) == (300 * 2**20, 500_000_000)
+    # Under pressure a run gives way before a server.
+    service = stack.inspect(stack.container("webserver"))["HostConfig"]
+    assert host["CpuShares"] < (service["CpuShares"] or 1024)
+    assert host["OomScoreAdj"] > service["OomScoreAdj"]
+
+
+def test_a_missing_image_is_named(stack: Stack) -> None:
+    """The image of a waiting run is deleted."""
+    stack.compose("stop", "daemon")
+    run = launch(stack, "scenarios", "tick_job")
+    image = stack.ask(
+        "query Image($id: ID!) { runOrError(runId: $id) { ... on Run { repositoryOrigin {"
+        " repositoryLocationMetadata { key value } } } } }",
+        id=run.id,
+    )["runOrError"]["repositoryOrigin"]["repositoryLocationMetadata"]
+    name = next(item["value"] for item in image if item["key"] == "image")
+    try:
+        for service in ("scenarios", "analytics"):
+            stack.compose("stop", service)
+        stack.run("docker", "rmi", name)
+        stack.compose("start", "daemon")
+        run.wait("FAILURE")
+        assert name in failure(run)
+        assert "Launch the job again" in failure(run)
+    finally:
+        stack.compose("up", "--detach", "--wait")
+
+
+@pytest.fixture
+def short_grace(stack: Stack) -> Iterator[None]:
+    """Containers are kept for seconds, in this stack and for this test."""
+    settings = stack.folder / "dagster.yaml"
+    original = settings.read_text()
+    short = original.replace("keep_succeeded_seconds: 300", "keep_succeeded_seconds: 3")
+    short = short.replace("keep_failed_seconds: 86400", "keep_failed_seconds: 40")
+    assert short.count("seconds: 3\n") == short.count("seconds: 40\n") == 1
+    settings.write_text(short)
+    stack.compose("up", "--detach", "--build", "--wait", "daemon")
+    yield
+    settings.write_text(original)
+    stack.compose("up", "--detach", "--build", "--wait")
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_ended_containers_go_and_others_stay(stack: Stack) -> None:
+    foreign = stack.run(
+        *("docker", "create", "--label", "compose_run_launcher.project=another-stack"),
+        *("--label", "compose_run_launcher.role=run", f"{stack.project}/elt:live", "true"),
+    ).strip()
+    try:
+        stack.run("docker", "start", foreign)
+        good = launch(stack, "scenarios", "tick_job")
+        good.wait()
+        bad = launch(stack, "scenarios", "leave_job", {"ops": {"leave": {"config": {"code": 3}}}})
+        bad.wait("FAILURE")
+
+        def gone(run: Run) -> None:
+            assert run.tags["docker/container_id"] not in stack.run_containers()
+
+        until(lambda: gone(good), seconds=30)
+        # A failure is kept longer, for people to look into.
+        assert bad.tags["docker/container_id"] in stack.run_containers()
+        until(lambda: gone(bad), seconds=90)
+        assert stack.run("docker", "ps", "-aq", "--no-trunc", "--filter", f"id={foreign}")
+    finally:
+        stack.run("docker", "rm", "--force", foreign)
