@@ -10,9 +10,10 @@ from dagster._daemon.cli import main as dagster_daemon
 
 def main() -> None:
     """Start the launcher's watch, then be dagster-daemon with this process's arguments."""
-    launcher = DagsterInstance.get().run_launcher
-    launcher.watch()  # type: ignore[attr-defined]  # ComposeRunLauncher, by dagster.yaml
-    dagster_daemon()
+    # The launcher refers to its instance weakly, so this one has to live as long as the watch.
+    with DagsterInstance.get() as instance:
+        instance.run_launcher.watch()  # type: ignore[attr-defined]  # by dagster.yaml
+        dagster_daemon()
 
 
 if __name__ == "__main__":
