@@ -35,7 +35,8 @@ query Events($id: ID!) {
         ... on MessageEvent { message timestamp }
         ... on LogsCapturedEvent { fileKey }
         ... on ExecutionStepFailureEvent { error { message errorChain { error { message } } } }
-        ... on RunFailureEvent { error { message } }
+        ... on RunFailureEvent { error { message errorChain { error { message } } } }
+        ... on EngineEvent { error { message errorChain { error { message } } } }
       }
     }
   }

@@ -98,7 +98,7 @@ def test_a_location_that_raises_at_import_stops_nothing_else(stack: Stack) -> No
         assert "error: the stack is up in part" in shown
         assert "Traceback" not in shown
         assert "  File " not in shown
-        launch(stack, "analytics", "regenerate_analytics_job").wait()
+        launch(stack, "scenarios", "tick_job").wait()
     finally:
         broken.unlink()
         healed = stack.run("make", "up")
@@ -117,7 +117,7 @@ def test_services_that_start_before_postgres_come_up_when_it_does(stack: Stack) 
             assert state["Health"]["Status"] == "healthy", service
 
     until(healthy, seconds=150, every=1)
-    launch(stack, "analytics", "regenerate_analytics_job").wait()
+    launch(stack, "scenarios", "tick_job").wait()
 
 
 def test_make_up_says_that_a_port_is_taken(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -141,12 +142,8 @@ def test_a_missing_image_is_named(stack: Stack) -> None:
     """The image of a waiting run is deleted."""
     stack.compose("stop", "daemon")
     run = launch(stack, "scenarios", "tick_job")
-    image = stack.ask(
-        "query Image($id: ID!) { runOrError(runId: $id) { ... on Run { repositoryOrigin {"
-        " repositoryLocationMetadata { key value } } } } }",
-        id=run.id,
-    )["runOrError"]["repositoryOrigin"]["repositoryLocationMetadata"]
-    name = next(item["value"] for item in image if item["key"] == "image")
+    status = json.loads(stack.run("deploy/stackctl/status", "--json"))
+    name = next(found["image"] for found in status["locations"] if found["name"] == "scenarios")
     try:
         for service in ("scenarios", "analytics"):
             stack.compose("stop", service)
@@ -168,7 +165,7 @@ def short_grace(stack: Stack) -> Iterator[None]:
     short = short.replace("keep_failed_seconds: 86400", "keep_failed_seconds: 40")
     assert short.count("seconds: 3\n") == short.count("seconds: 40\n") == 1
     settings.write_text(short)
-    stack.compose("up", "--detach", "--build", "--wait", "daemon")
+    stack.compose("up", "--detach", "--build", "--wait")
     yield
     settings.write_text(original)
     stack.compose("up", "--detach", "--build", "--wait")
