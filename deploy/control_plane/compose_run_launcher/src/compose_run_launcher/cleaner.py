@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, RunsFilter
+from docker.errors import APIError
 
-from compose_run_launcher import labels
-from compose_run_launcher.engine import Engine
+from compose_run_launcher.engine import Engine, RunContainerState
 from compose_run_launcher.explanation import ended_at
 from compose_run_launcher.watch import Watch
 
@@ -30,10 +28,9 @@ class Grace:
     succeeded_s: int
     failed_s: int
 
-    def of(self, container: Mapping[str, Any]) -> timedelta:
-        """By exit code."""
-        succeeded = container["State"]["ExitCode"] == 0
-        return timedelta(seconds=self.succeeded_s if succeeded else self.failed_s)
+    def of(self, exit_code: int) -> timedelta:
+        """By how the container ended."""
+        return timedelta(seconds=self.failed_s if exit_code else self.succeeded_s)
 
 
 class Cleaner(Watch):
@@ -44,49 +41,62 @@ class Cleaner(Watch):
         self._instance = instance
         self._grace = grace
         self._over_since: dict[str, float] = {}
+        # An ended container does not change, and hundreds of them may be kept.
+        self._due: dict[str, datetime] = {}
 
     def follow(self) -> None:
         """One look, and a pause."""
         containers = self.engine.run_containers()
-        running = [container for container in containers if container["State"]["Running"]]
-        self._stop_leftovers(running)
+        self._stop_leftovers([container for container in containers if container.running])
+        ended = [container for container in containers if container.state in {"exited", "dead"}]
+        self._due = {c.id: self._due.get(c.id) or self._due_of(c) for c in ended}
         now = datetime.now(UTC)
-        for container in containers:
-            end = ended_at(container)
-            if end is not None and end + self._grace.of(container) < now:
+        for container in ended:
+            if self._due[container.id] < now:
                 self._remove(container)
         time.sleep(_PAUSE_S)
 
-    def _stop_leftovers(self, running: list[dict[str, Any]]) -> None:
+    def _due_of(self, listed: RunContainerState) -> datetime:
+        container = self.engine.container(listed.id)
+        end = ended_at(container) if container else None
+        if container is None or end is None:
+            return datetime.now(UTC)
+        return end + self._grace.of(container["State"]["ExitCode"])
+
+    def _stop_leftovers(self, running: list[RunContainerState]) -> None:
         """A run that was declared dead must not go on writing."""
         runs = self._runs(running)
         over: dict[str, float] = {}
         for container in running:
-            run = runs.get(container["Config"]["Labels"].get(labels.RUN_ID, ""))
+            run = runs.get(container.run_id)
             if run is not None and not run.is_finished:
                 continue
-            since = self._over_since.get(container["Id"], time.monotonic())
-            over[container["Id"]] = since
+            since = self._over_since.get(container.id, time.monotonic())
+            over[container.id] = since
             if time.monotonic() - since >= _LEAVE_S:
-                logger.warning("container %s outlived its run: stopped", container["Name"])
-                self.engine.stop(container["Id"])
-                if run is not None:
-                    self._instance.report_engine_event(
-                        f"Container {container['Id'][:12]} went on after the run had ended, and"
-                        " was stopped.",
-                        run,
-                    )
+                self._stop(container, run)
         self._over_since = over
 
-    def _runs(self, containers: list[dict[str, Any]]) -> dict[str, DagsterRun]:
-        ids = [c["Config"]["Labels"].get(labels.RUN_ID, "") for c in containers]
+    def _stop(self, container: RunContainerState, run: DagsterRun | None) -> None:
+        text = f"Container {container.id[:12]} went on after its run had ended, and was stopped."
+        logger.warning("run %s: %s", container.run_id, text)
+        self.engine.stop(container.id)
+        if run is not None:
+            self._instance.report_engine_event(text, run)
+
+    def _runs(self, running: list[RunContainerState]) -> dict[str, DagsterRun]:
+        ids = [container.run_id for container in running]
         if not ids:
             return {}
         return {run.run_id: run for run in self._instance.get_runs(RunsFilter(run_ids=ids))}
 
-    def _remove(self, container: Mapping[str, Any]) -> None:
-        run_id = container["Config"]["Labels"].get(labels.RUN_ID, "")
-        run = self._instance.get_run_by_id(run_id)
+    def _remove(self, container: RunContainerState) -> None:
+        run = self._instance.get_run_by_id(container.run_id)
         # One that has not been settled yet still has to explain its run's end.
-        if run is None or run.is_finished:
-            self.engine.remove(container["Id"])
+        if run is not None and not run.is_finished:
+            return
+        try:
+            self.engine.remove(container.id)
+        except APIError as error:
+            # One that cannot be removed now must not keep the others.
+            logger.warning("container %s is not removed: %s", container.id[:12], error)

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import docker
 import docker.errors
 import docker.utils
+import requests.exceptions
 
 from compose_run_launcher import labels as label
 from compose_run_launcher.service_copy import RunContainer
 
 # Longer than any grace in which a container may stop, which is when the engine answers.
 _TIMEOUT_S = 150
+
+
+@dataclass(frozen=True)
+class RunContainerState:
+    """One run container in a listing; ``created`` is Unix time in whole seconds."""
+
+    id: str
+    run_id: str
+    state: str
+    created: float
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self.state in {"running", "paused", "restarting"}
 
 
 class Engine:
@@ -77,12 +94,19 @@ class Engine:
         for event in self._events(since, "die", self._run_labels()):
             yield event["Actor"]["ID"]
 
-    def run_containers(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        """Inspected run containers of this stack, ended ones too; of one run, if it is named."""
+    def run_containers(self, run_id: str | None = None) -> list[RunContainerState]:
+        """This stack's run containers, ended ones too; those of one run, if it is named."""
         wanted = self._run_labels() | ({label.RUN_ID: run_id} if run_id else {})
         found = self.api.containers(all=True, filters={"label": _equal(wanted)})
-        inspected = (self.container(container["Id"]) for container in found)
-        return [container for container in inspected if container is not None]
+        return [
+            RunContainerState(
+                id=container["Id"],
+                run_id=container["Labels"].get(label.RUN_ID, ""),
+                state=container["State"],
+                created=float(container["Created"]),
+            )
+            for container in found
+        ]
 
     def _events(
         self, since: float, event: str, wanted: Mapping[str, str]
@@ -152,6 +176,13 @@ class Engine:
     def remove(self, container_id: str) -> None:
         """Remove a container that does not run, and its anonymous volumes."""
         self.api.remove_container(container_id, v=True)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a call that failed so may succeed later: nobody answered, or the gateway said so."""
+    if isinstance(error, docker.errors.APIError):
+        return error.response is not None and error.response.status_code in {502, 503, 504}
+    return isinstance(error, (docker.errors.DockerException, requests.exceptions.RequestException))
 
 
 def addresses(container: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -13,11 +14,19 @@ from dagster._core.storage.tags import DOCKER_IMAGE_TAG
 from dagster._serdes.config_class import ConfigurableClassData
 from dagster_docker import DockerRunLauncher
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
-from docker.errors import APIError
+from docker.errors import APIError, DockerException
+from requests.exceptions import RequestException
+from tenacity import (
+    Retrying,
+    before_sleep_log,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential,
+)
 
 from compose_run_launcher import images, labels
 from compose_run_launcher.cleaner import Cleaner, Grace
-from compose_run_launcher.engine import Engine
+from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at, explain
 from compose_run_launcher.limits import BadLimit, limits
 from compose_run_launcher.limits import apply as apply_limits
@@ -25,12 +34,24 @@ from compose_run_launcher.run_watch import RunWatch
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.watch import ReleaseWatch
 
+logger = logging.getLogger(__name__)
+
 # How long an end may take to be noticed and explained by the watch.
 _LEFT_TO_THE_WATCH = timedelta(seconds=30)
 
 
 class LaunchRefused(Exception):
     """The run cannot be launched; the message says why and what to do."""
+
+
+# What stops a launch for a reason that says all there is to say.
+_CLEAR_FAILURES = (
+    LaunchRefused,
+    BadLimit,
+    images.ImageUnavailable,
+    DockerException,
+    RequestException,
+)
 
 
 class ComposeRunLauncher(DockerRunLauncher):
@@ -102,8 +123,15 @@ class ComposeRunLauncher(DockerRunLauncher):
     ) -> None:
         """The base class's one way to a container, for launch and resume alike."""
         try:
-            self._launch(run, docker_image, command)
-        except (LaunchRefused, BadLimit, images.ImageUnavailable, APIError) as error:
+            # An engine that restarts is back within this time; one that is not is a failure.
+            Retrying(
+                retry=retry_if_exception(may_pass),
+                stop=stop_after_delay(60),
+                wait=wait_exponential(max=8),
+                before_sleep=before_sleep_log(logger, logging.WARNING),
+                reraise=True,
+            )(self._launch, run, docker_image, command)
+        except _CLEAR_FAILURES as error:
             # Said in the run's own words; an exception here would show a daemon's traceback.
             failure = JobFailureData(
                 error=None, failure_reason=RunFailureReason.JOB_INITIALIZATION_FAILURE
@@ -113,7 +141,12 @@ class ComposeRunLauncher(DockerRunLauncher):
             )
 
     def _launch(self, run: DagsterRun, docker_image: str, command: Sequence[str]) -> None:
+        """Create and start the run's container. Safe to repeat: its name is the run's alone."""
         location = _location_of(run)
+        name = self._container_name(run)
+        existing = self._engine.container(name)
+        if existing is not None and existing["State"]["Status"] != "created":
+            return
         services = self._engine.service_containers(location)
         service, service_image = self._service_to_copy(location, services)
         granted = limits(run.tags, service)
@@ -127,7 +160,7 @@ class ComposeRunLauncher(DockerRunLauncher):
             labels=labels.for_run(self._engine.project, location, run.run_id, run.job_name),
         )
         apply_limits(container.config["HostConfig"], granted)
-        container_id = self._engine.create(self._container_name(run), container)
+        container_id = existing["Id"] if existing else self._engine.create(name, container)
         self._instance.report_engine_event(
             message=f"Starting the run in container {container_id[:12]}, a copy of service"
             f" {location!r}, with image {docker_image}; {granted.describe()}.",
@@ -137,10 +170,14 @@ class ComposeRunLauncher(DockerRunLauncher):
         self._instance.add_run_tags(
             run.run_id, {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: docker_image}
         )
+        self._start(container_id)
+
+    def _start(self, container_id: str) -> None:
         try:
             self._engine.start(container_id)
-        except APIError:
-            self._engine.remove(container_id)
+        except APIError as error:
+            if not may_pass(error):
+                self._engine.remove(container_id)
             raise
 
     def _service_to_copy(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.events import EngineEventData, JobFailureData, RunFailureReason
 
 from compose_run_launcher import labels
-from compose_run_launcher.engine import Engine
+from compose_run_launcher.engine import Engine, RunContainerState
 from compose_run_launcher.explanation import LOG_LINES, explain
 from compose_run_launcher.watch import Watch
 
@@ -21,6 +20,11 @@ IN_CONTAINER = (
     DagsterRunStatus.STARTING,
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
+)
+
+_NO_CONTAINER = (
+    "The run has no container: it was removed, or the daemon ended before it made one. Launch the"
+    " run again."
 )
 
 logger = logging.getLogger(__name__)
@@ -45,44 +49,36 @@ class RunWatch(Watch):
                 self._settle(container)
 
     def _catch_up(self) -> None:
-        containers: dict[str, list[dict[str, Any]]] = {}
+        containers: dict[str, list[RunContainerState]] = {}
         for container in self.engine.run_containers():
-            run_id = container["Config"]["Labels"].get(labels.RUN_ID, "")
-            containers.setdefault(run_id, []).append(container)
+            containers.setdefault(container.run_id, []).append(container)
         records = self._instance.get_run_records(RunsFilter(statuses=list(IN_CONTAINER)))
         for record in records:
             run = record.dagster_run
             mine = containers.get(run.run_id, [])
-            if any(container["State"]["Running"] for container in mine):
+            if any(container.running for container in mine):
                 continue
-            if record.update_timestamp.timestamp() > self._born and not mine:
-                continue
-            self._settle_unwatched(run, mine)
+            if mine:
+                self._settle_unwatched(max(mine, key=lambda container: container.created))
+            elif record.update_timestamp.timestamp() < self._born:
+                self._end(run, _NO_CONTAINER)
 
-    def _settle_unwatched(self, run: DagsterRun, containers: list[dict[str, Any]]) -> None:
-        """A run that should be alive and has no running container."""
-        if not containers:
-            self._end(
-                run,
-                "The run has no container: it was removed, or the daemon ended before"
-                " it made one. Launch the run again.",
-            )
-            return
-        newest = max(containers, key=lambda container: str(container["Created"]))
-        if newest["State"]["Status"] != "created":
-            self._settle(newest)
-        elif _created(newest) < self._born:
+    def _settle_unwatched(self, newest: RunContainerState) -> None:
+        """The newest container of a run that should be alive, which does not run."""
+        if newest.state != "created":
+            container = self.engine.container(newest.id)
+            if container is not None:
+                self._settle(container)
+        elif newest.created < self._born - 1:
             # The daemon ended between making the container and starting it. It has run nothing,
             # so that starting it now runs nothing twice.
-            self.engine.start(newest["Id"])
+            self.engine.start(newest.id)
 
     def _settle(self, container: Mapping[str, Any]) -> None:
         run = self._instance.get_run_by_id(container["Config"]["Labels"].get(labels.RUN_ID, ""))
         if run is None or run.status not in IN_CONTAINER:
             return
-        if any(
-            other["State"]["Running"] for other in self.engine.run_containers(run_id=run.run_id)
-        ):
+        if any(other.running for other in self.engine.run_containers(run_id=run.run_id)):
             return
         self._end(run, explain(container, self.engine.log(container["Id"], LOG_LINES)))
 
@@ -94,7 +90,3 @@ class RunWatch(Watch):
             return
         failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
         self._instance.report_run_failed(run, text, failure)
-
-
-def _created(container: Mapping[str, Any]) -> float:
-    return datetime.fromisoformat(container["Created"]).timestamp()
