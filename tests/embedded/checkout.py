@@ -129,7 +129,7 @@ class Stack:
 
     def named(self, part: str) -> list[psutil.Process]:
         """Our processes whose command line holds ``part``."""
-        return [process for process in self.processes() if part in " ".join(process.cmdline())]
+        return [process for process in self.processes() if part in _command_line(process)]
 
     def query(self, role: str, sql: str) -> list[tuple[object, ...]]:
         """Ask the warehouse as ``role``."""
@@ -157,3 +157,11 @@ class Stack:
             except psutil.NoSuchProcess:
                 continue
         wait_for("everything is gone", lambda: not self.processes(), 20)
+
+
+def _command_line(process: psutil.Process) -> str:
+    """Empty when the process ended a moment ago, as a schedule's runs do all the time."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

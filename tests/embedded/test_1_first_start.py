@@ -1,10 +1,12 @@
 """From a clean clone to green runs, and Ctrl-C."""
 
+import contextlib
 import csv
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
 import pytest
 
 from checkout import FIRST_START_S, Stack
@@ -110,7 +112,8 @@ def test_a_second_one_in_the_same_checkout_is_refused_in_one_line(stack: Stack) 
 def test_a_code_server_that_dies_is_started_again(stack: Stack) -> None:
     [proxy] = stack.named("code-server start --host 127.0.0.1")[:1]
     for process in [*proxy.children(recursive=True), proxy]:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     wait_for("the end is reported", lambda: "starting it again" in stack.output, 20)
     wait_for(
         "all locations are loaded again",
