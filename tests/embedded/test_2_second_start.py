@@ -1,11 +1,8 @@
 """Again in the same checkout: quick, with everything that was there; then killed outright."""
 
-import os
 import shutil
 import socket
 from collections.abc import Callable
-
-import pytest
 
 from checkout import Stack
 from polling import wait_for
@@ -34,13 +31,10 @@ def test_a_bad_port_is_one_line(stack: Stack) -> None:
 def test_the_ui_answers_within_the_required_time(
     stack: Stack, record_property: Callable[[str, object], None]
 ) -> None:
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
     stack.start()
     seconds = stack.wait_until_ready(PATIENCE_S)
     record_property("seconds_to_ui", seconds)
     print(f"second start: UI after {seconds:.1f} s")
-    if seconds > SECOND_START_S and load > 2 * cores:
-        pytest.skip(f"{seconds:.1f} s, but others keep the machine busy: load {load:.1f}")
     assert seconds <= SECOND_START_S
 
 

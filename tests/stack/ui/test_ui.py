@@ -37,6 +37,7 @@ def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
         page.goto(f"{stack.url}/assets/my_analytics_asset?{scope}")
         for asset in ("customers_table", "orders_table", "my_analytics_asset"):
             expect(page.get_by_text(asset).first).to_be_visible()
+        expect(page.get_by_text("Materialized").nth(1)).to_be_visible()
         page.screenshot(path=artifacts / "ui-lineage.png")
 
         page.goto(f"{stack.url}/automation")
