@@ -25,6 +25,13 @@ def test_files_can_be_read_by_their_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a_password").stat().st_mode) == 0o400
 
 
+def test_a_file_that_a_person_put_there_is_closed_too(tmp_path: Path) -> None:
+    (tmp_path / "a_password").write_text("mine")
+    assert provision(tmp_path, ["a_password"]) == []
+    assert read(tmp_path, "a_password") == "mine"
+    assert stat.S_IMODE((tmp_path / "a_password").stat().st_mode) == 0o400
+
+
 def test_a_share_holds_its_names_and_follows_the_vault(tmp_path: Path) -> None:
     vault, consumer = tmp_path / "all", tmp_path / "elt"
     consumer.mkdir()

@@ -56,6 +56,8 @@ def provision(vault: Path, names: Iterable[str], shares: Iterable[Share] = ()) -
         if not (vault / name).exists():
             _write(vault / name, random_source.token_urlsafe(32), owner=None)
             made.append(name)
+        # One that a person put there has the mode of that person's tool.
+        (vault / name).chmod(0o400)
     for share in shares:
         for name in share.names:
             value = read(vault, name)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from dagster import DagsterInstance, DagsterRun, RunsFilter
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from docker.errors import APIError
 
 from compose_run_launcher.engine import Engine, RunContainerState
@@ -28,9 +28,10 @@ class Grace:
     succeeded_s: int
     failed_s: int
 
-    def of(self, exit_code: int) -> timedelta:
-        """By how the container ended."""
-        return timedelta(seconds=self.failed_s if exit_code else self.succeeded_s)
+    def of(self, exit_code: int, run: DagsterRun | None) -> timedelta:
+        """By how the container ended, and its run: Dagster exits with 0 when a step fails."""
+        failed = exit_code != 0 or (run is not None and run.status == DagsterRunStatus.FAILURE)
+        return timedelta(seconds=self.failed_s if failed else self.succeeded_s)
 
 
 class Cleaner(Watch):
@@ -61,7 +62,8 @@ class Cleaner(Watch):
         end = ended_at(container) if container else None
         if container is None or end is None:
             return datetime.now(UTC)
-        return end + self._grace.of(container["State"]["ExitCode"])
+        run = self._instance.get_run_by_id(listed.run_id)
+        return end + self._grace.of(container["State"]["ExitCode"], run)
 
     def _stop_leftovers(self, running: list[RunContainerState]) -> None:
         """A run that was declared dead must not go on writing."""
