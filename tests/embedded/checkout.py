@@ -86,6 +86,7 @@ class Stack:
                 user=account.pw_uid if account else None,
                 group=account.pw_gid if account else None,
                 extra_groups=[] if account else None,
+                preexec_fn=_hang_up_by_default,
             )
 
     def run(self, *arguments: str, deadline_s: float = 120) -> int:
@@ -165,3 +166,8 @@ def _command_line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
+
+
+def _hang_up_by_default() -> None:
+    """Tests that are run by nohup hand on an ignored SIGHUP; a terminal does not."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
