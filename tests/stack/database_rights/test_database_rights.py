@@ -7,8 +7,6 @@ import pytest
 from harness import Stack
 from runs import launch
 
-READ_PASSWORD = 'export PGPASSWORD="$(cat /run/secrets/{role}_password)"; '
-
 SCRIPT = """
 import os, pathlib, sys, psycopg2
 role = sys.argv[1]

@@ -152,9 +152,15 @@ def test_no_password_can_be_seen_by_inspecting(stack: Stack) -> None:
     assert password not in str(services(stack))
 
 
-@pytest.mark.parametrize("target", ["ps", "status", "help"])
-def test_make_targets_that_only_look(stack: Stack, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("ps", "webserver"),
+        ("status", "sync_tables_job_schedule"),
+        ("help", "Build and start the stack with Docker"),
+    ],
+)
+def test_make_targets_that_only_look(stack: Stack, target: str, expected: str) -> None:
     shown = stack.run("make", target)
-    expected = {"ps": "webserver", "status": "sync_tables_job_schedule", "help": "make"}
-    assert expected[target] in shown or target == "help"
+    assert expected in shown
     assert "Traceback" not in shown

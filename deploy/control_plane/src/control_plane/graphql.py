@@ -22,10 +22,7 @@ query Workspace {
           __typename
           ... on PythonError { message errorChain { error { message } } }
           ... on RepositoryLocation {
-            name
-            dagsterLibraryVersions { name version }
             repositories {
-              name
               displayMetadata { key value }
               schedules {
                 name
