@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from control_plane.errors import StackError
 
 from embedded import derive
-from embedded.errors import EmbeddedError
 from embedded.settings import repository
 
 
@@ -18,7 +18,7 @@ def test_the_launcher_is_taken_out_of_the_instance_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("text", ["", "- a list", "word"])
 def test_an_instance_that_is_no_mapping_is_named(text: str) -> None:
-    with pytest.raises(EmbeddedError, match=r"dagster\.yaml"):
+    with pytest.raises(StackError, match=r"dagster\.yaml"):
         derive.instance_config(text)
 
 

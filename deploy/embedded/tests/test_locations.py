@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
+from control_plane.errors import StackError
 
-from embedded.errors import EmbeddedError
 from embedded.locations import read_locations
 from embedded.settings import repository
 
@@ -28,17 +28,17 @@ def test_this_repository_s_own_locations_can_be_read() -> None:
 @pytest.mark.parametrize("text", ["load_from: 3", "{", "load_from: [{python_file: x}]"])
 def test_a_workspace_of_another_form_is_named(checkout: Path, text: str) -> None:
     (checkout / "workspace.yaml").write_text(text)
-    with pytest.raises(EmbeddedError, match=r"workspace\.yaml"):
+    with pytest.raises(StackError, match=r"workspace\.yaml"):
         read_locations(checkout)
 
 
 def test_a_location_without_folder_is_named(checkout: Path) -> None:
     (checkout / "code_locations" / "elt" / "pyproject.toml").unlink()
-    with pytest.raises(EmbeddedError, match=r"elt/pyproject\.toml: No such file"):
+    with pytest.raises(StackError, match=r"elt/pyproject\.toml: No such file"):
         read_locations(checkout)
 
 
 def test_a_broken_toml_is_named(checkout: Path) -> None:
     (checkout / "deploy" / "embedded" / "locations.toml").write_text("[elt")
-    with pytest.raises(EmbeddedError, match=r"locations\.toml"):
+    with pytest.raises(StackError, match=r"locations\.toml"):
         read_locations(checkout)

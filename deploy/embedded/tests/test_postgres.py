@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+from control_plane.errors import StackError
 
 from embedded import postgres, postgres_home, postgres_server, services
 from embedded.account import Account, postgres_account
-from embedded.errors import EmbeddedError
 from embedded.postgres_home import Home
 from embedded.settings import Paths, repository
 from embedded.waiting import wait_until
@@ -130,7 +130,7 @@ def test_a_lock_file_with_a_stranger_s_pid_does_not_stop_the_start(home: Home) -
 def test_data_of_another_major_version_is_named(home: Home) -> None:
     home.data.mkdir()
     (home.data / "PG_VERSION").write_text("17\n")
-    with pytest.raises(EmbeddedError, match=r"Postgres 17, this is 18.*make reset"):
+    with pytest.raises(StackError, match=r"Postgres 17, this is 18.*make reset"):
         postgres.ensure_initialised(home, PASSWORD)
 
 

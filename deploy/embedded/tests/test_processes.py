@@ -5,9 +5,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from control_plane.errors import StackError
 
 from embedded import leftovers, lock, services
-from embedded.errors import EmbeddedError
 from embedded.restarts import Restarts
 from embedded.waiting import wait_until
 
@@ -71,7 +71,7 @@ def test_a_service_is_in_a_session_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedError, match=r"sleeper cannot be started: .*/no/such/program"):
+    with pytest.raises(StackError, match=r"sleeper cannot be started: .*/no/such/program"):
         services.start(service(tmp_path, ["/no/such/program"]))
 
 
@@ -103,7 +103,7 @@ def test_the_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     holder.stdout.readline()
     assert lock.holder(path) == (holder.pid, 3456)
     with (
-        pytest.raises(EmbeddedError, match=f"localhost:3456 .process {holder.pid}"),
+        pytest.raises(StackError, match=f"localhost:3456 .process {holder.pid}"),
         lock.held(path),
     ):
         pass

@@ -2,8 +2,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from control_plane.errors import StackError
 
-from embedded.errors import EmbeddedError
 from embedded.ports import inner_ports, is_free, owner_of, require_free
 from embedded.settings import read_settings, webserver_port
 
@@ -23,7 +23,7 @@ def test_the_port_has_a_default_also_when_set_to_nothing() -> None:
 
 @pytest.mark.parametrize("text", ["abc", "0", "65536", "-1", "3000.5", "²", "30 00"])
 def test_a_port_that_is_none_is_named(text: str) -> None:
-    with pytest.raises(EmbeddedError, match="WEBSERVER_PORT"):
+    with pytest.raises(StackError, match="WEBSERVER_PORT"):
         webserver_port({"WEBSERVER_PORT": text})
 
 
@@ -31,7 +31,7 @@ def test_a_taken_port_names_its_owner_and_the_way_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert not is_free(port)
-        with pytest.raises(EmbeddedError, match=rf"port {port} is taken.*WEBSERVER_PORT=\d+"):
+        with pytest.raises(StackError, match=rf"port {port} is taken.*WEBSERVER_PORT=\d+"):
             require_free(port)
         owner = owner_of(port)
         assert owner is None or "python" in owner or "pytest" in owner

@@ -80,7 +80,8 @@ def after_locations(
     A location that is broken must not keep the UI from showing it, so this never fails; it
     saves webserver and daemon from reporting locations that only start a moment later.
     """
-    late = locations.wait(workspace, seconds)
+    with _one_line_errors():
+        late = locations.wait(workspace, seconds)
     if late:
         console.print(f"going on without code locations that do not serve yet: {', '.join(late)}")
     os.execvp(command[0], command)

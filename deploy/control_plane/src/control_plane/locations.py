@@ -5,16 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import grpc
-import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-
-def servers(workspace: Path) -> dict[str, str]:
-    """Addresses (``host:port``) of the gRPC servers that the workspace names, by location."""
-    entries = yaml.safe_load(workspace.read_text())["load_from"]
-    found = (entry["grpc_server"] for entry in entries if "grpc_server" in entry)
-    return {server["location_name"]: f"{server['host']}:{server['port']}" for server in found}
+from control_plane.workspace import servers
 
 
 def serves(address: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded.errors import EmbeddedError
+from control_plane.errors import StackError
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def postgres_account(root: Path, data: Path) -> Account | None:
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
-        raise EmbeddedError(
+        raise StackError(
             "Postgres does not run as root and this system has no user `nobody`; "
             "start as another user"
         ) from None

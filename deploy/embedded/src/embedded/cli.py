@@ -18,7 +18,7 @@ from control_plane.errors import StackError
 from embedded import leftovers, lock, packages, postgres_home, postgres_server
 from embedded.console import complain, say
 from embedded.environment import Environments
-from embedded.errors import EmbeddedError, Interrupted
+from embedded.errors import Interrupted
 from embedded.locations import read_locations
 from embedded.plan import Plan
 from embedded.ports import inner_ports, require_free
@@ -92,7 +92,7 @@ def reset(
         with lock.held(paths.lock):
             _end_leftovers(paths)
             _delete(paths)
-    except EmbeddedError as error:
+    except StackError as error:
         explain(error)
         raise typer.Exit(1) from None
     say(f"deleted: {named}")
@@ -108,7 +108,7 @@ def _start(paths: Paths) -> int:
             _end_leftovers(paths)
             require_free(port)
             return _run(_plan(paths, settings, port), signals)
-    except (EmbeddedError, StackError) as error:
+    except StackError as error:
         explain(error)
         return 1
     except Interrupted:
@@ -124,7 +124,7 @@ def _run(plan: Plan, signals: Signals) -> int:
     except Interrupted:
         say("\nStopping (Ctrl-C again: at once)")
         return 0
-    except (EmbeddedError, StackError) as error:
+    except StackError as error:
         explain(error)
         return 1
     finally:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-
-from embedded.errors import EmbeddedError
+from control_plane.errors import StackError
 
 
 def instance_config(root_config: str) -> str:
@@ -17,7 +16,7 @@ def instance_config(root_config: str) -> str:
     """
     config = yaml.safe_load(root_config)
     if not isinstance(config, dict):
-        raise EmbeddedError("dagster.yaml: expected a mapping at the top")
+        raise StackError("dagster.yaml: expected a mapping at the top")
     config.pop("run_launcher", None)
     return yaml.safe_dump(config, sort_keys=False)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from control_plane import secrets
+from control_plane.database import CONTROL_ROLE
+
 from embedded.leftovers import MARK, mark
 from embedded.locations import Location
 from embedded.settings import Paths
@@ -12,8 +15,6 @@ from embedded.settings import Paths
 # What a developer's shell may hold for another instance, database or environment.
 _FOREIGN_PREFIXES = ("DAGSTER_", "WAREHOUSE_", "POSTGRES_", "PG")
 _FOREIGN = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "LANDING_ZONE"}
-
-CONTROL_ROLE = "dagster"
 
 
 @dataclass(frozen=True)
@@ -89,4 +90,4 @@ class Environments:
         }
 
     def _password(self, role: str) -> str:
-        return (self.paths.secrets / f"{role}_password").read_text().strip()
+        return secrets.read(self.paths.secrets, f"{role}_password")

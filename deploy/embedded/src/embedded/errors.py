@@ -1,8 +1,4 @@
-"""What ends the command with one clear line, and what a signal turns into."""
-
-
-class EmbeddedError(Exception):
-    """Something the user can put right; the message names the thing and the way out."""
+"""What a signal turns into. What ends the command with one clear line is a StackError."""
 
 
 class Interrupted(BaseException):

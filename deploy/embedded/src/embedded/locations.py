@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from embedded.errors import EmbeddedError
+from control_plane.errors import StackError
+from control_plane.workspace import servers
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,12 @@ class Location:
 def read_locations(root: Path) -> list[Location]:
     """The locations of the root workspace.yaml, with what locations.toml says of each.
 
-    Raises EmbeddedError naming the file that is missing or cannot be read.
+    Raises StackError naming the file that is missing or cannot be read.
     """
     extras = _toml(root / "deploy" / "embedded" / "locations.toml")
     return [
         _location(root / "code_locations" / name, name, extras.get(name, {}))
-        for name in _names(root / "workspace.yaml")
+        for name in servers(root / "workspace.yaml")
     ]
 
 
@@ -54,22 +53,10 @@ def _location(folder: Path, name: str, extra: Mapping[str, Any]) -> Location:
     )
 
 
-def _names(workspace: Path) -> list[str]:
-    try:
-        entries = yaml.safe_load(workspace.read_text())["load_from"]
-        return [entry["grpc_server"]["location_name"] for entry in entries]
-    except OSError as error:
-        raise EmbeddedError(f"{workspace}: {error.strerror}") from None
-    except (yaml.YAMLError, KeyError, TypeError):
-        raise EmbeddedError(
-            f"{workspace}: expected load_from with grpc_server entries that name a location"
-        ) from None
-
-
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
-        raise EmbeddedError(f"{path}: {error.strerror}") from None
+        raise StackError(f"{path}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
-        raise EmbeddedError(f"{path}: {error}") from None
+        raise StackError(f"{path}: {error}") from None

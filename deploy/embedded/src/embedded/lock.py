@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from embedded.errors import EmbeddedError
+from control_plane.errors import StackError
+
 from embedded.waiting import wait_until
 
 _ENDING_S = 40.0
@@ -23,14 +24,14 @@ def held(path: Path, port: int | None = None, ending: bool = False) -> Iterator[
     """Hold the checkout's lock and note who holds it, and the webserver's port if any.
 
     A holder that is ``ending`` an earlier stack is waited for, and one that is about to end
-    waits a little for the dead supervisor's lock to drop. Raises EmbeddedError when
+    waits a little for the dead supervisor's lock to drop. Raises StackError when
     another process holds it, and when the lock file belongs to another user.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     except PermissionError:
-        raise EmbeddedError(
+        raise StackError(
             f"{path.parent} belongs to another user; start as that user, "
             "or remove it with: sudo make reset"
         ) from None
@@ -38,9 +39,9 @@ def held(path: Path, port: int | None = None, ending: bool = False) -> Iterator[
         if ending:
             wait_until(lambda: _try(file), _DROP_S)
         if not wait_until(lambda: _try(file) or not _note(path).get("ending"), _ENDING_S):
-            raise EmbeddedError(f"an earlier stack has not ended within {_ENDING_S} s")
+            raise StackError(f"an earlier stack has not ended within {_ENDING_S} s")
         if not _try(file):
-            raise EmbeddedError(_who(path))
+            raise StackError(_who(path))
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "port": port, "ending": ending}))
         file.flush()

@@ -25,7 +25,6 @@ class Fingerprint:
         control_plane = plan.paths.root / "deploy" / "control_plane"
         files = [
             plan.paths.project / "uv.lock",
-            plan.paths.dagster_home / "dagster.yaml",
             *sorted(plan.paths.sql.rglob("*.sql")),
             *sorted((control_plane / "src").rglob("*.py")),
             *sorted(plan.paths.secrets.glob("*_password")),

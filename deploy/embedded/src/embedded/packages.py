@@ -6,15 +6,16 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from control_plane.errors import StackError
+
 from embedded.console import say
-from embedded.errors import EmbeddedError
 from embedded.locations import Location
 
 
 def sync(uv: Path, locations: Sequence[Location]) -> None:
     """Install what the locks say; milliseconds when there is nothing to do.
 
-    Raises EmbeddedError naming the location whose packages cannot be installed.
+    Raises StackError naming the location whose packages cannot be installed.
     """
     checks = [
         (
@@ -32,7 +33,7 @@ def sync(uv: Path, locations: Sequence[Location]) -> None:
         say(f"Installing the packages of {location.name} from its lock file")
         # Its own errors name the package and the reason, so they go to the console.
         if subprocess.run([*_command(uv, location), "--quiet"], check=False).returncode != 0:
-            raise EmbeddedError(
+            raise StackError(
                 f"the packages of {location.name} could not be installed, see above; "
                 f"its lock file is {location.folder / 'uv.lock'}"
             )

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-
-from embedded.errors import EmbeddedError
+from control_plane.errors import StackError
 
 # Below the ranges from which Linux and macOS take ports for outgoing connections, so that
 # nothing takes one between the moment we look and the moment a server binds it.
@@ -39,17 +38,17 @@ def answers(port: int) -> bool:
 
 
 def require_free(port: int) -> None:
-    """Raise EmbeddedError with the owner and the way out when ``port`` cannot be used."""
+    """Raise StackError with the owner and the way out when ``port`` cannot be used."""
     if is_free(port):
         return
     other = next(candidate for candidate in range(port + 1, 65536) if is_free(candidate))
     if port < 1024 and owner_of(port) is None and not answers(port):
-        raise EmbeddedError(
+        raise StackError(
             f"port {port} cannot be bound: ports below 1024 need special rights. "
             f"Choose another: WEBSERVER_PORT={other} make dev"
         )
     owner = owner_of(port)
-    raise EmbeddedError(
+    raise StackError(
         f"port {port} is taken{f' by {owner}' if owner else ''}. "
         f"Stop that, or choose another: WEBSERVER_PORT={other} make dev"
     )

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 
-from embedded.errors import EmbeddedError
+from control_plane.errors import StackError
+
 from embedded.postgres_home import MAJOR, Home
 
 
@@ -33,13 +34,13 @@ def server_environment() -> dict[str, str]:
 def ensure_initialised(home: Home, password: str) -> bool:
     """Run initdb unless there is data; True when it ran.
 
-    Raises EmbeddedError when the data is of another major version, or initdb fails.
+    Raises StackError when the data is of another major version, or initdb fails.
     """
     version_file = home.data / "PG_VERSION"
     if version_file.exists():
         version = version_file.read_text().strip()
         if version != MAJOR:
-            raise EmbeddedError(
+            raise StackError(
                 f"{home.data} was written by Postgres {version}, this is {MAJOR}; "
                 "start over with: make reset"
             )
@@ -79,5 +80,5 @@ def _initdb(home: Home, password: str) -> None:
         password_file.unlink(missing_ok=True)
     if result.returncode != 0:
         output = (result.stderr.strip() or result.stdout.strip()).splitlines()
-        raise EmbeddedError(f"Postgres could not be initialised: {output[-1] if output else '?'}")
+        raise StackError(f"Postgres could not be initialised: {output[-1] if output else '?'}")
     new.rename(home.data)

@@ -10,8 +10,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from control_plane.errors import StackError
+
 from embedded.account import Account, postgres_account
-from embedded.errors import EmbeddedError
 from embedded.settings import Paths
 
 MAJOR = "18"
@@ -68,11 +69,11 @@ def prepare(home: Home, paths: Paths) -> None:
             folder.chmod(folder.stat().st_mode | 0o111)
         os.chown(home.folder, home.account.uid, home.account.gid)
         if not home.account.can_use(home.programs):
-            raise EmbeddedError(
+            raise StackError(
                 f"user {home.account.name}, which Postgres runs as, cannot read {home.programs}"
             )
     except PermissionError as error:
-        raise EmbeddedError(
+        raise StackError(
             f"{error.filename} belongs to another user; start as that user, "
             "or remove it with: sudo make reset"
         ) from None

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from control_plane.errors import StackError
 
 from embedded.account import Account
-from embedded.errors import EmbeddedError
 
 _KEPT_LOGS = 3
 
@@ -62,7 +62,7 @@ class Running:
 def start(service: Service) -> Running:
     """Start it in a session of its own: the terminal's Ctrl-C reaches the supervisor alone.
 
-    Raises EmbeddedError when its program or its log file cannot be opened.
+    Raises StackError when its program or its log file cannot be opened.
     """
     account = service.account
     try:
@@ -80,7 +80,7 @@ def start(service: Service) -> Running:
                 extra_groups=[] if account else None,
             )
     except OSError as error:
-        raise EmbeddedError(
+        raise StackError(
             f"{service.name} cannot be started: {error.filename}: {error.strerror}"
         ) from None
     return Running(service, process)

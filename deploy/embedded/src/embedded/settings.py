@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from control_plane.errors import StackError
 from dotenv import dotenv_values
-
-from embedded.errors import EmbeddedError
 
 DEFAULT_WEBSERVER_PORT = 3000
 
@@ -77,8 +76,8 @@ def read_settings(root: Path, shell: Mapping[str, str] | None = None) -> dict[st
 
 
 def webserver_port(settings: Mapping[str, str]) -> int:
-    """WEBSERVER_PORT as a number; raises EmbeddedError when it is not a usable port."""
+    """WEBSERVER_PORT as a number; raises StackError when it is not a usable port."""
     text = settings.get("WEBSERVER_PORT") or str(DEFAULT_WEBSERVER_PORT)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise EmbeddedError(f"WEBSERVER_PORT is {text!r}; it must be a number from 1 to 65535")
+        raise StackError(f"WEBSERVER_PORT is {text!r}; it must be a number from 1 to 65535")
     return int(text)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from control_plane import secrets
+from control_plane.errors import StackError
 
 from embedded import derive, lost_runs, migration, postgres, postgres_home, postgres_server
 from embedded.console import complain, done, say, show_log_tail, step
-from embedded.errors import EmbeddedError
 from embedded.locations import Location
 from embedded.plan import Plan
 from embedded.ports import answers
@@ -31,7 +31,7 @@ _STATUS_S = 60
 _WATCH_INTERVAL_S = 0.25
 
 
-class ServiceEnded(EmbeddedError):
+class ServiceEnded(StackError):
     """A service without which nothing works has ended by itself."""
 
     def __init__(self, running: Running) -> None:
@@ -153,7 +153,7 @@ class Stack:
             return postgres_server.is_ready(home.data, server.process.pid)
 
         if not wait_until(is_up, _POSTGRES_S):
-            raise EmbeddedError(
+            raise StackError(
                 f"Postgres did not become ready in {_POSTGRES_S} s; log: {server.service.log}"
             )
 
@@ -164,7 +164,7 @@ class Stack:
         with step("databases, roles and storage"):
             task = self._launch(self.plan.migrate())
             if self._result(task) != 0:
-                raise EmbeddedError(f"{tail(task.service.log, 1)}; log: {task.service.log}")
+                raise StackError(f"{tail(task.service.log, 1)}; log: {task.service.log}")
             state.record()
 
     def _end_lost_runs(self) -> None:
@@ -207,7 +207,7 @@ class Stack:
 
         if not wait_until(is_up, _WEBSERVER_S):
             log = self.plan.webserver().log
-            raise EmbeddedError(f"the webserver does not answer after {_WEBSERVER_S} s; log: {log}")
+            raise StackError(f"the webserver does not answer after {_WEBSERVER_S} s; log: {log}")
 
     def _consider_restart(self, index: int, running: Running) -> None:
         record = self.restarts.setdefault(running.name, Restarts())

@@ -11,8 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
+from control_plane.errors import StackError
+
 from embedded import leftovers, lock
-from embedded.errors import EmbeddedError
 from embedded.postgres_server import find_server, stop_server
 
 
@@ -21,7 +22,7 @@ def watch(lock_file: Path, run_id: str, postgres_data: Path) -> None:
     if sys.stdin.readline():
         return
     # Without the lock a new supervisor is at work already, and has ended them itself.
-    with contextlib.suppress(EmbeddedError), lock.held(lock_file, ending=True):
+    with contextlib.suppress(StackError), lock.held(lock_file, ending=True):
         leftovers.sweep(lock_file.parent, run_id)
         server = find_server(postgres_data)
         if server is not None:

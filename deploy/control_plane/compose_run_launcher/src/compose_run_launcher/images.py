@@ -28,46 +28,35 @@ class ImageUnavailable(Exception):
     """The image that a run was created with cannot be had any more."""
 
 
-def resolve(
-    engine: Engine, image: str, location: str, services: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The inspected image of a run, named ``image`` by the server that created the run.
+def ensure(engine: Engine, image: str, location: str, services: list[dict[str, Any]]) -> None:
+    """Make sure that this engine has ``image``, the name that a run's code server stated.
 
-    Raises ImageUnavailable when it is neither on this engine, nor served by one of
-    ``services``, nor to be pulled.
+    Raises ImageUnavailable when it is neither here, nor served by one of ``services``, nor to
+    be pulled.
     """
-    found = engine.image(image) or _pin_claimed(engine, image, services)
-    if found is not None:
-        return found
-    if _is_ours(image, engine.project):
+    if engine.image(image) is not None:
+        return
+    if not _is_ours(image, engine.project):
+        engine.pull(image)
+        if engine.image(image) is None:
+            raise ImageUnavailable(f"The image {image} was pulled and is still not there.")
+        return
+    for service in services:
+        pin(engine, service)
+    if engine.image(image) is None:
         raise ImageUnavailable(
             f"The image {image} of code location {location!r} is not on this Docker Engine, and"
             " no container of the location serves it any more. Launch the job again to run it"
             " with the release that is live now."
         )
-    engine.pull(image)
-    found = engine.image(image)
-    if found is None:
-        raise ImageUnavailable(f"The image {image} was pulled and is still not there.")
-    return found
 
 
 def pin(engine: Engine, service: Mapping[str, Any]) -> None:
-    """Give the image of a running service container the name that its code server claims."""
+    """Give a service container's image the name that its code server claims, if it answers."""
     image = _claimed_image(service)
     if image is not None and _is_ours(image, engine.project) and engine.image(image) is None:
         engine.tag(service["Image"], image)
         logger.info("code location image %s is pinned", image)
-
-
-def _pin_claimed(
-    engine: Engine, image: str, services: list[dict[str, Any]]
-) -> dict[str, Any] | None:
-    for service in services:
-        if service["State"]["Running"] and image == _claimed_image(service):
-            engine.tag(service["Image"], image)
-            return engine.image(image)
-    return None
 
 
 def _claimed_image(service: Mapping[str, Any]) -> str | None:

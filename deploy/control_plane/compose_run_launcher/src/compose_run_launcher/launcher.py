@@ -27,10 +27,10 @@ from tenacity import (
 from compose_run_launcher import images, labels
 from compose_run_launcher.cleaner import Cleaner, Grace
 from compose_run_launcher.engine import Engine, may_pass
-from compose_run_launcher.explanation import LOG_LINES, ended_at, explain
+from compose_run_launcher.explanation import LOG_LINES, ended_at
 from compose_run_launcher.limits import BadLimit, limits
 from compose_run_launcher.limits import apply as apply_limits
-from compose_run_launcher.run_watch import RunWatch
+from compose_run_launcher.run_watch import RunWatch, explain_end
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.watch import ReleaseWatch
 
@@ -77,8 +77,7 @@ class ComposeRunLauncher(DockerRunLauncher):
         self._grace = Grace(keep_succeeded_seconds, keep_failed_seconds)
         # Between the removal of a service's old container and the creation of the new one
         # there is none to copy: then the last known one still says how runs are configured.
-        self._last_service: dict[str, dict[str, Any]] = {}
-        self._last_image: dict[str, dict[str, Any]] = {}
+        self._last_known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
@@ -150,7 +149,7 @@ class ComposeRunLauncher(DockerRunLauncher):
         services = self._engine.service_containers(location)
         service, service_image = self._service_to_copy(location, services)
         granted = limits(run.tags, service)
-        images.resolve(self._engine, docker_image, location, services)
+        images.ensure(self._engine, docker_image, location, services)
         container = run_container(
             service,
             service_image,
@@ -183,22 +182,22 @@ class ComposeRunLauncher(DockerRunLauncher):
     def _service_to_copy(
         self, location: str, services: list[dict[str, Any]]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The inspected service container to copy, and its image."""
         if services:
-            image = self._engine.image(services[0]["Image"])
-            self._last_service[location] = services[0]
-            self._last_image[location] = image or {}
-        if location not in self._last_service:
+            image = self._engine.image(services[0]["Image"]) or {}
+            self._last_known[location] = (services[0], image)
+        if location not in self._last_known:
             raise LaunchRefused(
                 f"Code location {location!r} has no service container in Compose project"
                 f" {self._engine.project!r} to copy for this run. A location's name and its"
                 f" service's must be equal; see `docker compose ps -a {location}`."
             )
-        return self._last_service[location], self._last_image[location]
+        return self._last_known[location]
 
     def _container_name(self, run: DagsterRun) -> str:
         """One name per attempt, so that the engine itself refuses to run anything twice."""
-        attempt = run.tags.get("dagster/resume_attempt") or run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        suffix = f"-after-{attempt[:12]}" if attempt else ""
+        former = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+        suffix = f"-after-{former[:12]}" if former else ""
         return f"{self._engine.project}-run-{run.run_id}{suffix}"
 
     def terminate(self, run_id: str) -> bool:
@@ -235,7 +234,7 @@ class ComposeRunLauncher(DockerRunLauncher):
             end is not None and datetime.now(UTC) - end < _LEFT_TO_THE_WATCH
         ):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, self._explain(container))
+        return CheckRunHealthResult(WorkerStatus.FAILED, explain_end(self._engine, container))
 
     def get_run_worker_debug_info(
         self, run: DagsterRun, include_container_logs: bool | None = True
@@ -246,12 +245,9 @@ class ComposeRunLauncher(DockerRunLauncher):
         if container is None:
             return "The run has no container."
         if not container["State"]["Running"]:
-            return self._explain(container)
+            return explain_end(self._engine, container)
         log = self._engine.log(container["Id"], LOG_LINES) if include_container_logs else ""
         return f"Its container {container['Id'][:12]} still runs. Last lines of its log:\n{log}"
-
-    def _explain(self, container: Mapping[str, Any]) -> str:
-        return explain(container, self._engine.log(container["Id"], LOG_LINES))
 
 
 def _location_of(run: DagsterRun) -> str:

@@ -80,7 +80,7 @@ class RunWatch(Watch):
             return
         if any(other.running for other in self.engine.run_containers(run_id=run.run_id)):
             return
-        self._end(run, explain(container, self.engine.log(container["Id"], LOG_LINES)))
+        self._end(run, explain_end(self.engine, container))
 
     def _end(self, run: DagsterRun, text: str) -> None:
         logger.warning("run %s: %s", run.run_id, text.splitlines()[0])
@@ -90,3 +90,8 @@ class RunWatch(Watch):
             return
         failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
         self._instance.report_run_failed(run, text, failure)
+
+
+def explain_end(engine: Engine, container: Mapping[str, Any]) -> str:
+    """Why an inspected container ended, with the end of its log."""
+    return explain(container, engine.log(container["Id"], LOG_LINES))

@@ -1,0 +1,31 @@
+"""The workspace file, as the control plane's own commands read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from control_plane.errors import StackError
+from control_plane.workspace import servers
+
+ENTRY = "load_from: [{grpc_server: {host: elt, port: 4000, location_name: elt}}]"
+
+
+def test_addresses_by_location(tmp_path: Path) -> None:
+    (tmp_path / "workspace.yaml").write_text(ENTRY)
+    assert servers(tmp_path / "workspace.yaml") == {"elt": "elt:4000"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "load_from", "load_from: [{python_module: elt}]", "load_from: [", "[]"]
+)
+def test_another_form_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "workspace.yaml").write_text(text)
+    with pytest.raises(StackError, match=r"workspace\.yaml: expected load_from"):
+        servers(tmp_path / "workspace.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"workspace\.yaml: No such file"):
+        servers(tmp_path / "workspace.yaml")
