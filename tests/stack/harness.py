@@ -51,6 +51,9 @@ class Stack:
     port: int = field(default_factory=free_port)
     project: str = field(default_factory=lambda: f"stack-test-{uuid.uuid4().hex[:8]}")
     settings: dict[str, str] = field(default_factory=dict)
+    # A compose file that adds code locations to the product's own, and their names.
+    additions: str = "tests/stack/compose.tests.yml"
+    added_locations: tuple[str, ...] = ("scenarios", "ready")
     # What `make up` printed, and what the services had logged by then.
     first_start: str = ""
     first_logs: str = ""
@@ -63,7 +66,7 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """The settings, as they would stand in .env."""
-        files = ["docker-compose.yml", "tests/stack/compose.tests.yml"]
+        files = ["docker-compose.yml", self.additions]
         return os.environ | {
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": ":".join(files),
@@ -72,7 +75,7 @@ class Stack:
         }
 
     def copy_project(self) -> None:
-        """What git tracks or would track, as it stands now; and the tests' own location."""
+        """What git tracks or would track, as it stands now; and the added locations."""
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=REPOSITORY,
@@ -87,8 +90,9 @@ class Stack:
                 shutil.copy2(source, self.folder / name)
         workspace = self.folder / "workspace.yaml"
         content = yaml.safe_load(workspace.read_text())
-        server = {"host": "scenarios", "port": 4000, "location_name": "scenarios"}
-        content["load_from"].append({"grpc_server": server})
+        for name in self.added_locations:
+            server = {"host": name, "port": 4000, "location_name": name}
+            content["load_from"].append({"grpc_server": server})
         workspace.write_text(yaml.safe_dump(content))
 
     def run(self, *command: str, check: bool = True, stdin: str = "") -> str:

@@ -128,14 +128,18 @@ def launch(
     job: str,
     config: dict[str, Any] | None = None,
     tags: dict[str, str] | None = None,
+    assets: list[str] | None = None,
 ) -> Run:
-    """Press Launch."""
+    """Press Launch; of a job, or of some of its assets."""
+    selector: dict[str, Any] = {
+        "repositoryLocationName": location,
+        "repositoryName": "__repository__",
+        "jobName": job,
+    }
+    if assets:
+        selector["assetSelection"] = [{"path": [asset]} for asset in assets]
     params = {
-        "selector": {
-            "repositoryLocationName": location,
-            "repositoryName": "__repository__",
-            "jobName": job,
-        },
+        "selector": selector,
         "mode": "default",
         "runConfigData": config or {},
         "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in (tags or {}).items()]},

@@ -1,19 +1,50 @@
 """dagster-daemon, with the run launcher at work from the start.
 
-Dagster loads the launcher with the first run. The launcher also follows releases, of which
-those that come before the first run count as well.
+Dagster's own command loads the launcher with the first run. This one also follows releases,
+catches up with runs, and keeps standby workers, so it has to know the launcher before.
 """
 
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
 from dagster import DagsterInstance
-from dagster._daemon.cli import main as dagster_daemon
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.controller import daemon_controller_from_instance
+from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+
+from control_plane.connections import keep_connections
+from control_plane.queue_daemon import daemons
 
 
-def main() -> None:
-    """Start the launcher's watch, then be dagster-daemon with this process's arguments."""
-    # The launcher refers to its instance weakly, so this one has to live as long as the watch.
-    with DagsterInstance.get() as instance:
+@click.command()
+@click.option(
+    "--workspace",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The workspace.yaml that names the code locations.",
+)
+def main(workspace: Path) -> None:
+    """Run Dagster's daemon, and the run launcher's watch beside it."""
+    setup_interrupt_handlers()
+    with capture_interrupts(), DagsterInstance.get() as instance:
+        keep_connections(instance)
         instance.run_launcher.watch()  # type: ignore[attr-defined]  # by dagster.yaml
-        dagster_daemon()
+        target = WorkspaceFileTarget([str(workspace)])
+        with daemon_controller_from_instance(
+            instance, workspace_load_target=target, gen_daemons=daemons
+        ) as controller:
+            share_log_format("compose_run_launcher")
+            controller.check_daemon_loop()
+
+
+def share_log_format(name: str) -> None:
+    """Let a logger write as Dagster's own do."""
+    logger = logging.getLogger(name)
+    logger.handlers = logging.getLogger("dagster").handlers
+    logger.setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

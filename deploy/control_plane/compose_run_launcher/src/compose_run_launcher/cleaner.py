@@ -47,7 +47,8 @@ class Cleaner(Watch):
 
     def follow(self) -> None:
         """One look, and a pause."""
-        containers = self.engine.run_containers()
+        # A standby worker without a run is its pool's.
+        containers = [container for container in self.engine.run_containers() if container.run_id]
         self._stop_leftovers([container for container in containers if container.running])
         ended = [container for container in containers if container.state in {"exited", "dead"}]
         self._due = {c.id: self._due.get(c.id) or self._due_of(c) for c in ended}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,12 +22,17 @@ _TIMEOUT_S = 150
 
 @dataclass(frozen=True)
 class RunContainerState:
-    """One run container in a listing; ``created`` is Unix time in whole seconds."""
+    """One run container in a listing; ``created`` is Unix time in whole seconds.
+
+    ``run_id`` is empty for a standby worker that has no run yet; ``ticket`` is empty for a
+    container that was made for its run.
+    """
 
     id: str
     run_id: str
     state: str
     created: float
+    ticket: str = ""
 
     @property
     def running(self) -> bool:
@@ -79,9 +85,14 @@ class Engine:
 
     def code_locations(self) -> list[dict[str, Any]]:
         """Inspected containers of all code locations that run now."""
-        found = self.api.containers(filters={"label": _equal(self._code_location_labels())})
-        inspected = (self.container(container["Id"]) for container in found)
+        inspected = (self.container(found["Id"]) for found in self.list_code_locations())
         return [container for container in inspected if container is not None]
+
+    def list_code_locations(self) -> list[dict[str, Any]]:
+        """All code locations that run now, as a listing shows them: id, labels, state."""
+        filters = {"label": _equal(self._code_location_labels())}
+        found: list[dict[str, Any]] = self.api.containers(filters=filters)
+        return found
 
     def healthy_code_locations(self, since: float) -> Iterator[str]:
         """Ids of code-location containers as they become healthy, from a Unix time on."""
@@ -96,17 +107,23 @@ class Engine:
 
     def run_containers(self, run_id: str | None = None) -> list[RunContainerState]:
         """This stack's run containers, ended ones too; those of one run, if it is named."""
-        wanted = self._run_labels() | ({label.RUN_ID: run_id} if run_id else {})
-        found = self.api.containers(all=True, filters={"label": _equal(wanted)})
+        filters: dict[str, Any] = {"label": _equal(self._run_labels())}
+        if run_id is not None:
+            filters["name"] = label.run_name(self.project, run_id)
         return [
             RunContainerState(
                 id=container["Id"],
-                run_id=container["Labels"].get(label.RUN_ID, ""),
+                run_id=label.run_of(self.project, container["Names"][0]),
                 state=container["State"],
                 created=float(container["Created"]),
+                ticket=container["Labels"].get(label.TICKET, ""),
             )
-            for container in found
+            for container in self.api.containers(all=True, filters=filters)
         ]
+
+    def run_of(self, container: Mapping[str, Any]) -> str:
+        """The id of the run that an inspected container belongs to; empty when there is none."""
+        return label.run_of(self.project, container["Name"])
 
     def _events(
         self, since: float, event: str, wanted: Mapping[str, str]
@@ -164,9 +181,27 @@ class Engine:
         """Start a created container."""
         self.api.start(container_id)
 
+    def rename(self, container_id: str, name: str) -> None:
+        """Give a container another name; refused when another container has it."""
+        self.api.rename(container_id, name)
+
+    def update(self, container_id: str, host_config: Mapping[str, Any]) -> None:
+        """Change limits of a container that may run."""
+        # Not update_container(): it knows no NanoCpus.
+        url = self.api._url("/containers/{0}/update", container_id)
+        self.api._raise_for_status(self.api._post_json(url, data=dict(host_config)))
+
+    def wake(self, container_id: str) -> None:
+        """Send SIGUSR1; refused when the container does not run."""
+        self.api.kill(container_id, signal="SIGUSR1")
+
     def stop(self, container_id: str) -> None:
         """Ask a container to end, and end it after its own grace."""
         self.api.stop(container_id)
+
+    def end(self, container_id: str) -> None:
+        """End a container without grace; returns when it has ended."""
+        self.api.stop(container_id, timeout=0)
 
     def log(self, container_id: str, lines: int) -> str:
         """The last lines that a container wrote, both streams in one."""
@@ -176,6 +211,11 @@ class Engine:
     def remove(self, container_id: str) -> None:
         """Remove a container that does not run, and its anonymous volumes."""
         self.api.remove_container(container_id, v=True)
+
+    def discard(self, container_id: str) -> None:
+        """Kill a container if it runs, and remove it; one that is gone is fine."""
+        with contextlib.suppress(docker.errors.NotFound):
+            self.api.remove_container(container_id, v=True, force=True)
 
 
 def may_pass(error: BaseException) -> bool:

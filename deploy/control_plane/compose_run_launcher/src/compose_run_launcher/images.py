@@ -12,14 +12,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._grpc.client import DagsterGrpcClient
-from dagster._grpc.types import GetCurrentImageResult
-from dagster._serdes import deserialize_value
-
-from compose_run_launcher.engine import Engine, addresses
-
-_GRPC_PORT = 4000
+from compose_run_launcher.engine import Engine
+from compose_run_launcher.release import ask_release
 
 logger = logging.getLogger(__name__)
 
@@ -53,22 +47,11 @@ def ensure(engine: Engine, image: str, location: str, services: list[dict[str, A
 
 def pin(engine: Engine, service: Mapping[str, Any]) -> None:
     """Give a service container's image the name that its code server claims, if it answers."""
-    image = _claimed_image(service)
+    release = ask_release(service)
+    image = release.image if release else None
     if image is not None and _is_ours(image, engine.project) and engine.image(image) is None:
         engine.tag(service["Image"], image)
         logger.info("code location image %s is pinned", image)
-
-
-def _claimed_image(service: Mapping[str, Any]) -> str | None:
-    """What the container's code server names as its image; None while it does not answer."""
-    for address in addresses(service):
-        client = DagsterGrpcClient(host=address, port=_GRPC_PORT)
-        try:
-            answer = deserialize_value(client.get_current_image(), GetCurrentImageResult)
-            return answer.current_image
-        except DagsterUserCodeUnreachableError as error:
-            logger.debug("no code server at %s: %s", address, error)
-    return None
 
 
 def _is_ours(image: str, project: str) -> bool:

@@ -61,6 +61,15 @@ def limits(tags: Mapping[str, str], service: Mapping[str, Any]) -> Limits:
     return Limits(memory, cpus, tuple(note for note in (memory_note, cpus_note) if note))
 
 
+def changes(granted: Limits) -> dict[str, int]:
+    """What to change in a standby worker's container, which has been made without a run's tags."""
+    update = {"CpuShares": CPU_SHARES, "NanoCpus": granted.nano_cpus}
+    if granted.memory:
+        # With swap of the same size, which is what the engine gives a new container.
+        update |= {"Memory": granted.memory, "MemorySwap": 2 * granted.memory}
+    return update
+
+
 def apply(host_config: dict[str, Any], granted: Limits) -> None:
     """Write the limits into a container's host configuration."""
     if granted.memory != (host_config.get("Memory") or 0):

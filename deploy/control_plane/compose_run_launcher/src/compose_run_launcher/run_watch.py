@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
@@ -22,10 +22,7 @@ IN_CONTAINER = (
     DagsterRunStatus.CANCELING,
 )
 
-_NO_CONTAINER = (
-    "The run has no container: it was removed, or the daemon ended before it made one. Launch the"
-    " run again."
-)
+_NO_CONTAINER = "The run's container was removed. Launch the run again."
 
 logger = logging.getLogger(__name__)
 
@@ -33,52 +30,67 @@ logger = logging.getLogger(__name__)
 class RunWatch(Watch):
     """Follows the ends of run containers; begins with a look at all runs that should be alive."""
 
-    def __init__(self, engine: Engine, instance: DagsterInstance) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        instance: DagsterInstance,
+        launch_again: Callable[[DagsterRun], None],
+    ) -> None:
         super().__init__("run-watch", engine)
         self._instance = instance
-        # A launch that this process has under way is nobody's leftover.
-        self._born = time.time()
+        self._launch_again = launch_again
 
     def follow(self) -> None:
         """Settle what ended while nobody watched, then each end as it comes."""
         since = time.time()
         self._catch_up()
         for container_id in self.engine.ended_runs(since):
-            container = self.engine.container(container_id)
-            if container is not None:
-                self._settle(container)
+            self._settle_by_id(container_id)
 
     def _catch_up(self) -> None:
+        # Runs first: the container of one that is here has been made by the time of the listing.
+        runs = self._instance.get_runs(RunsFilter(statuses=list(IN_CONTAINER)))
         containers: dict[str, list[RunContainerState]] = {}
         for container in self.engine.run_containers():
             containers.setdefault(container.run_id, []).append(container)
-        records = self._instance.get_run_records(RunsFilter(statuses=list(IN_CONTAINER)))
-        for record in records:
-            run = record.dagster_run
+        for run in runs:
             mine = containers.get(run.run_id, [])
-            if any(container.running for container in mine):
-                continue
-            if mine:
-                self._settle_unwatched(max(mine, key=lambda container: container.created))
-            elif record.update_timestamp.timestamp() < self._born:
-                self._end(run, _NO_CONTAINER)
+            if run.status == DagsterRunStatus.STARTING:
+                # The process that launched it may have ended at any point of that.
+                self._settle_starting(run, mine)
+            elif not mine:
+                self._settle_lost(run.run_id)
+            elif not any(container.running for container in mine):
+                self._settle_by_id(max(mine, key=lambda container: container.created).id)
 
-    def _settle_unwatched(self, newest: RunContainerState) -> None:
-        """The newest container of a run that should be alive, which does not run."""
-        if newest.state != "created":
-            container = self.engine.container(newest.id)
-            if container is not None:
-                self._settle(container)
-        elif newest.created < self._born - 1:
-            # The daemon ended between making the container and starting it. It has run nothing,
-            # so that starting it now runs nothing twice.
-            self.engine.start(newest.id)
+    def _settle_lost(self, run_id: str) -> None:
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and run.status in IN_CONTAINER:
+            self._end(run, _NO_CONTAINER)
+
+    def _settle_starting(self, run: DagsterRun, containers: list[RunContainerState]) -> None:
+        made = [container for container in containers if not container.ticket]
+        if made and made[0].state not in {"created", "running"}:
+            self._settle_by_id(made[0].id)
+        else:
+            self._launch_again(run)
+
+    def _settle_by_id(self, container_id: str) -> None:
+        container = self.engine.container(container_id)
+        if container is not None:
+            self._settle(container)
 
     def _settle(self, container: Mapping[str, Any]) -> None:
-        run = self._instance.get_run_by_id(container["Config"]["Labels"].get(labels.RUN_ID, ""))
+        run_id = self.engine.run_of(container)
+        run = self._instance.get_run_by_id(run_id) if run_id else None
         if run is None or run.status not in IN_CONTAINER:
             return
         if any(other.running for other in self.engine.run_containers(run_id=run.run_id)):
+            return
+        standby = labels.TICKET in container["Config"]["Labels"]
+        if standby and run.status == DagsterRunStatus.STARTING:
+            # A standby worker that ended before it began is nothing that a run has to fail for.
+            self._launch_again(run)
             return
         self._end(run, explain_end(self.engine, container))
 

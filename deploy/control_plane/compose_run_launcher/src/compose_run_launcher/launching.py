@@ -1,0 +1,230 @@
+"""One run gets one container: a standby worker's when one fits, else one made for it.
+
+Every step may be the last that this process does, and all of them may be repeated. What keeps a
+run from running twice is the container's name, which is the run's alone: the engine gives it
+once. What keeps it from being lost is that whoever comes next finds by that name how far the
+launch has got, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.storage.tags import DOCKER_IMAGE_TAG
+from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
+from docker.errors import APIError
+
+from compose_run_launcher import images, labels
+from compose_run_launcher.engine import Engine, may_pass
+from compose_run_launcher.limits import BadLimit, Limits, limits
+from compose_run_launcher.limits import apply as apply_limits
+from compose_run_launcher.limits import changes as limit_changes
+from compose_run_launcher.service_copy import run_container
+from compose_run_launcher.standby import StandbyPool
+from compose_run_launcher.worker import TICKET_TAG
+
+logger = logging.getLogger(__name__)
+
+
+class LaunchRefused(Exception):
+    """The run cannot be launched; the message says why and what to do."""
+
+
+class Launches:
+    """Launches runs, each at most once, whoever asks and however often."""
+
+    def __init__(self, engine: Engine, instance: DagsterInstance) -> None:
+        self._engine = engine
+        self._instance = instance
+        self._locks = _Locks()
+        self.pool: StandbyPool | None = None
+        # Between the removal of a service's old container and the creation of the new one
+        # there is none to copy: then the last known one still says how runs are configured.
+        self._last_known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    def launch(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
+        """Give the run a container. ``command`` is for one that is made for it."""
+        with self._locks.of(run.run_id):
+            self._launch(run, image, command, cold=False)
+
+    def launch_again(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
+        """Finish a launch that somebody began, if nothing of the run has been executed yet."""
+        with self._locks.of(run.run_id):
+            now = self._instance.get_run_by_id(run.run_id)
+            if now is not None and now.status == DagsterRunStatus.STARTING:
+                # What ends one standby worker early may end the next one too.
+                self._launch(now, image, command, cold=True)
+
+    def resume(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
+        """Give the run another container, in place of the one that it has lost."""
+        former = run.tags.get(DOCKER_CONTAINER_ID_TAG, "")
+        name = f"{labels.run_name(self._engine.project, run.run_id)}-after-{former[:12]}"
+        with self._locks.of(run.run_id):
+            if not self._is_under_way(run, self._engine.container(name)):
+                self._make(run, image, command, name)
+
+    def _launch(self, run: DagsterRun, image: str, command: Sequence[str], cold: bool) -> None:
+        name = labels.run_name(self._engine.project, run.run_id)
+        if self._is_under_way(run, self._engine.container(name)):
+            return
+        if not cold and self._hand_over_to_any(run, image, name):
+            return
+        self._make(run, image, command, name)
+
+    def _is_under_way(self, run: DagsterRun, container: dict[str, Any] | None) -> bool:
+        """Go on with a launch that got as far as ``container``; False if it has to begin anew."""
+        if container is None:
+            return False
+        if container["State"]["Status"] == "created":
+            self._start(container["Id"])
+            return True
+        ticket = container["Config"]["Labels"].get(labels.TICKET)
+        if ticket is None or not self._is_starting(run):
+            return True
+        if not container["State"]["Running"]:
+            return not self._discard_unused(run, container["Id"])
+        service, _ = self._service_to_copy(location_of(run), self._services(run))
+        granted = limits(run.tags, service)
+        return self._hand_over(run, container["Id"], ticket, container["Config"]["Image"], granted)
+
+    def _is_starting(self, run: DagsterRun) -> bool:
+        """Whether nothing of the run has been executed: Dagster says so before it begins."""
+        now = self._instance.get_run_by_id(run.run_id)
+        return now is not None and now.status == DagsterRunStatus.STARTING
+
+    def _hand_over_to_any(self, run: DagsterRun, image: str, name: str) -> bool:
+        """Whether a standby worker took the run."""
+        services = self._services(run)
+        standby = self.pool and self.pool.take(image, [service["Id"] for service in services])
+        if not standby:
+            return False
+        service, _ = self._service_to_copy(location_of(run), services)
+        try:
+            granted = limits(run.tags, service)
+            self._engine.rename(standby.id, name)
+        except (APIError, BadLimit):
+            self._engine.discard(standby.id)
+            raise
+        return self._hand_over(run, standby.id, standby.ticket, image, granted)
+
+    def _hand_over(
+        self, run: DagsterRun, worker_id: str, ticket: str, image: str, granted: Limits
+    ) -> bool:
+        """Give the run to the worker that bears its name; False when that is gone, unused."""
+        try:
+            self._engine.update(worker_id, limit_changes(granted))
+            self._say(run, "Handing the run to standby worker", worker_id, image, granted, ticket)
+            self._engine.wake(worker_id)
+        except APIError as error:
+            if may_pass(error):
+                raise
+            logger.warning("standby worker %s is not used: %s", worker_id[:12], error)
+            return not self._discard_unused(run, worker_id)
+        return True
+
+    def _discard_unused(self, run: DagsterRun, worker_id: str) -> bool:
+        """End a worker; remove it if it had not begun with the run, so that another one can."""
+        self._engine.end(worker_id)
+        if not self._is_starting(run):
+            return False
+        self._engine.discard(worker_id)
+        return True
+
+    def _make(self, run: DagsterRun, image: str, command: Sequence[str], name: str) -> None:
+        """A container of the run's own, from its location's service."""
+        location, services = location_of(run), self._services(run)
+        service, service_image = self._service_to_copy(location, services)
+        granted = limits(run.tags, service)
+        images.ensure(self._engine, image, location, services)
+        container = run_container(
+            service,
+            service_image,
+            image=image,
+            command=command,
+            environment={"DAGSTER_RUN_JOB_NAME": run.job_name},
+            labels=labels.for_run(self._engine.project, location, run.run_id, run.job_name),
+        )
+        apply_limits(container.config["HostConfig"], granted)
+        container_id = self._engine.create(name, container)
+        self._say(run, "Starting the run in container", container_id, image, granted)
+        self._start(container_id)
+
+    def _say(
+        self,
+        run: DagsterRun,
+        how: str,
+        container_id: str,
+        image: str,
+        granted: Limits,
+        ticket: str | None = None,
+    ) -> None:
+        """What people see in the run's events, and programs in its tags."""
+        self._instance.report_engine_event(
+            message=f"{how} {container_id[:12]}, a copy of service {location_of(run)!r}, with"
+            f" image {image}; {granted.describe()}.",
+            dagster_run=run,
+        )
+        tags = {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: image}
+        self._instance.add_run_tags(run.run_id, tags | ({TICKET_TAG: ticket} if ticket else {}))
+
+    def _start(self, container_id: str) -> None:
+        try:
+            self._engine.start(container_id)
+        except APIError as error:
+            if not may_pass(error):
+                self._engine.remove(container_id)
+            raise
+
+    def _services(self, run: DagsterRun) -> list[dict[str, Any]]:
+        return self._engine.service_containers(location_of(run))
+
+    def _service_to_copy(
+        self, location: str, services: list[dict[str, Any]]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The inspected service container to copy, and its image."""
+        if services:
+            known, image = self._last_known.get(location, ({}, {}))
+            if known.get("Image") != services[0]["Image"]:
+                image = self._engine.image(services[0]["Image"]) or {}
+            self._last_known[location] = (services[0], image)
+        if location not in self._last_known:
+            raise LaunchRefused(
+                f"Code location {location!r} has no service container in Compose project"
+                f" {self._engine.project!r} to copy for this run. A location's name and its"
+                f" service's must be equal; see `docker compose ps -a {location}`."
+            )
+        return self._last_known[location]
+
+
+class _Locks:
+    """A lock per key, for as long as somebody uses it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._used: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[None]:
+        with self._guard:
+            lock, users = self._used.get(key, (threading.Lock(), 0))
+            self._used[key] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                lock, users = self._used.pop(key)
+                if users > 1:
+                    self._used[key] = (lock, users - 1)
+
+
+def location_of(run: DagsterRun) -> str:
+    """The run's code location, which is its Compose service."""
+    if run.remote_job_origin is None:
+        raise LaunchRefused(f"Run {run.run_id} does not say which code location it belongs to.")
+    return run.remote_job_origin.location_name
