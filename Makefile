@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status build dev test check lint format reset engine base-images
+.PHONY: help up down ps logs status build dev test soak bench check lint format reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -32,6 +32,12 @@ dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing el
 
 test: ## Run all tests that this machine allows, and name what was skipped
 	@tests/run
+
+soak: ## Prove what only shows after many times: kills of the daemon, 1000 launches
+	@tests/soak
+
+bench: ## Measure launches against Dagster's documented compose setup, side by side
+	@bench/run launch_speed
 
 check: ## Load every code location's definitions, as `dg check defs` does
 	@tests/check

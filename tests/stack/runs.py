@@ -80,6 +80,11 @@ class Run:
         """Its tags."""
         return {tag["key"]: tag["value"] for tag in self.get()["tags"]}
 
+    @property
+    def parent(self) -> str:
+        """The id of the run that it retries; empty when it is none."""
+        return self.tags.get("dagster/parent_run_id", "")
+
     def events(self) -> list[dict[str, Any]]:
         """Its event log."""
         found = self.stack.ask(_EVENTS, id=self.id)["logsForRun"]["events"]

@@ -1,5 +1,6 @@
 """A code location for tests alone: what the product's own locations must not be made to do."""
 
+import atexit
 import os
 import pathlib
 import signal
@@ -10,6 +11,9 @@ import dagster as dg
 # A module that the code server loads and a run of this job does not.
 if os.environ.get("DAGSTER_RUN_JOB_NAME") == "import_fails_job":
     raise ImportError("no flux capacitor in this container")
+if os.environ.get("DAGSTER_RUN_JOB_NAME") == "import_hangs_job":
+    print("importing for ever", flush=True)
+    time.sleep(3600)
 
 
 @dg.op
@@ -44,6 +48,32 @@ def hang(context: dg.OpExecutionContext) -> None:
 def hanging_job() -> None:
     """Never ends by itself."""
     hang()
+
+
+@dg.op(config_schema={"attempts_that_hang": int})
+def hang_at_first(context: dg.OpExecutionContext) -> None:
+    """Hangs, but for retries from a number on."""
+    attempt = int(context.run.tags.get("dagster/retry_number", "0"))
+    while attempt < context.op_config["attempts_that_hang"]:
+        time.sleep(0.2)
+
+
+@dg.job
+def vanishing_job() -> None:
+    """Something for a worker to vanish in the middle of."""
+    hang_at_first()
+
+
+@dg.op
+def linger() -> None:
+    """Keeps the process alive after its run has ended."""
+    atexit.register(time.sleep, 60)
+
+
+@dg.job
+def lingering_job() -> None:
+    """A run that ends well before its process does."""
+    linger()
 
 
 @dg.op
@@ -103,6 +133,12 @@ def import_fails_job() -> None:
     say_hello()
 
 
+@dg.job
+def import_hangs_job() -> None:
+    """Is never done with importing in its container."""
+    say_hello()
+
+
 defs = dg.Definitions(
     jobs=[
         tick_job,
@@ -111,7 +147,11 @@ defs = dg.Definitions(
         leave_job,
         eat_memory_job,
         import_fails_job,
+        import_hangs_job,
+        lingering_job,
+        vanishing_job,
     ],
-    schedules=[tick_schedule],
+    # One location of the two is enough.
+    schedules=[tick_schedule] if os.environ["DAGSTER_LOCATION_NAME"] == "scenarios" else [],
     executor=dg.in_process_executor,
 )

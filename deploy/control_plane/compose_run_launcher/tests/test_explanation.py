@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from compose_run_launcher.explanation import ended_at, explain
+from compose_run_launcher.explanation import ended_at, explain, is_its_own_fault
 
 
 def ended(code: int, **state: Any) -> dict[str, Any]:
@@ -76,3 +76,16 @@ def test_when_it_ended() -> None:
     assert ended_at(ended(0)) == expected
     assert ended_at(ended(0, Running=True)) is None
     assert ended_at(ended(0, FinishedAt="0001-01-01T00:00:00Z")) is None
+
+
+@pytest.mark.parametrize("code", [137, 143, 255])
+def test_what_comes_from_outside_is_nobodys_fault(code: int) -> None:
+    assert not is_its_own_fault(ended(code))
+
+
+@pytest.mark.parametrize(
+    "container",
+    [ended(0), ended(1), ended(3), ended(137, OOMKilled=True), ended(137, Error="no such file")],
+)
+def test_what_would_happen_again(container: dict[str, Any]) -> None:
+    assert is_its_own_fault(container)

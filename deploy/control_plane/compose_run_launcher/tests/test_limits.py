@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from compose_run_launcher.limits import BadLimit, apply, limits, parse_cpus, parse_memory
+from compose_run_launcher.limits import (
+    BadLimit,
+    apply,
+    changes,
+    limits,
+    parse_cpus,
+    parse_memory,
+)
 
 GIB = 2**30
 
@@ -98,3 +105,17 @@ def test_unchanged_limits_keep_the_services_swap() -> None:
     host = dict(service()["HostConfig"])
     apply(host, limits({}, service()))
     assert host["MemorySwap"] == 2 * GIB
+
+
+def test_a_standby_worker_is_changed_to_what_a_new_container_would_have() -> None:
+    granted = limits({"docker/memory": "512m", "docker/cpus": "0.5"}, service())
+    assert changes(granted) == {
+        "Memory": GIB // 2,
+        "MemorySwap": GIB,
+        "NanoCpus": 500_000_000,
+        "CpuShares": 512,
+    }
+
+
+def test_no_memory_limit_is_no_change() -> None:
+    assert "Memory" not in changes(limits({}, {"HostConfig": {}, "Config": {"Labels": {}}}))

@@ -1,41 +1,66 @@
-"""Dagster's queue daemon, which looks at the queue as soon as there is something in it."""
+"""Dagster's queue daemon, prompt when one run comes and moderate when many do."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster._daemon.controller import create_daemons_from_instance
 from dagster._daemon.daemon import DagsterDaemon
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 _LOOK_S = 0.1
+# With runs left over that may not start yet, it is somebody's end that has to be waited for.
+_LOOK_WHEN_FULL_S = 0.5
 _QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+# Starting is importing, and more imports at once than this only take the CPUs' caches from each
+# other. One that takes longer waits for something else, and must not hold up the others.
+MOST_STARTING = 2 * (os.cpu_count() or 1)
+_STARTS_WITHIN = timedelta(seconds=15)
 
 
 class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
     """Between two rounds Dagster's own sleeps half a second at least, its whole interval else.
 
     This one asks ten times a second whether a run waits, by one indexed query, and begins the
-    next round when one does; and after the interval in any case.
+    next round when one does; and after the interval in any case. It lets a burst start in
+    portions rather than at once.
     """
 
     def core_loop(
-        self, workspace_process_context: IWorkspaceProcessContext, shutdown_event: threading.Event
-    ) -> Iterator[Any]:
+        self,
+        workspace_process_context: IWorkspaceProcessContext[Any],
+        shutdown_event: threading.Event,
+    ) -> Generator[Any, None, None]:
         """Rounds and pauses, for ever."""
         instance = workspace_process_context.instance
         while True:
             yield from self.run_iteration(workspace_process_context)
             until = time.monotonic() + self.interval_seconds
-            while not shutdown_event.wait(_LOOK_S):
+            left_over = bool(instance.get_run_ids(_QUEUED, limit=1))
+            while not shutdown_event.wait(_LOOK_WHEN_FULL_S if left_over else _LOOK_S):
                 yield None
-                if time.monotonic() >= until or instance.get_run_ids(_QUEUED, limit=1):
+                if left_over or time.monotonic() >= until or instance.get_run_ids(_QUEUED, limit=1):
                     break
+
+    def _get_runs_to_dequeue(
+        self, instance: DagsterInstance, *arguments: Any, **named: Any
+    ) -> list[DagsterRun]:
+        runs = super()._get_runs_to_dequeue(instance, *arguments, **named)
+        if not runs:
+            return runs
+        recent = RunsFilter(
+            statuses=[DagsterRunStatus.STARTING],
+            updated_after=datetime.now(UTC) - _STARTS_WITHIN,
+        )
+        starting = len(instance.get_run_ids(recent, limit=MOST_STARTING))
+        return runs[: MOST_STARTING - starting]
 
 
 def daemons(instance: DagsterInstance) -> Iterable[DagsterDaemon[Any]]:

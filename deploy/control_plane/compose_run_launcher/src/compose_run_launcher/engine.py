@@ -19,6 +19,20 @@ from compose_run_launcher.service_copy import RunContainer
 # Longer than any grace in which a container may stop, which is when the engine answers.
 _TIMEOUT_S = 150
 
+# What engine and registries say when they cannot do now what they can do later.
+_SHORTAGES = (
+    "toomanyrequests",
+    "too many requests",
+    "rate limit",
+    "no space left on device",
+    "i/o timeout",
+    "tls handshake timeout",
+    "connection refused",
+    "connection reset",
+    "temporary failure in name resolution",
+    "server misbehaving",
+)
+
 
 @dataclass(frozen=True)
 class RunContainerState:
@@ -167,14 +181,21 @@ class Engine:
         self.api.tag(image_id, repository, tag)
 
     def pull(self, reference: str) -> None:
-        """Fetch an image from its registry."""
-        self.api.pull(reference)
+        """Fetch an image from its registry; APIError says why it cannot be had."""
+        for step in self.api.pull(reference, stream=True, decode=True):
+            # Once the engine has begun to answer, it can only tell an error so.
+            if "error" in step:
+                raise docker.errors.APIError(step["error"])
 
     def create(self, name: str, container: RunContainer) -> str:
         """Create a container, join its networks, and return its id."""
         container_id: str = self.api.create_container_from_config(container.config, name)["Id"]
-        for network in container.further_networks:
-            self.api.connect_container_to_network(container_id, network)
+        try:
+            for network in container.further_networks:
+                self.api.connect_container_to_network(container_id, network)
+        except docker.errors.APIError:
+            self.discard(container_id)
+            raise
         return container_id
 
     def start(self, container_id: str) -> None:
@@ -219,9 +240,11 @@ class Engine:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether a call that failed so may succeed later: nobody answered, or the gateway said so."""
+    """Whether a call that failed so may succeed later: nobody answered, or something is short."""
     if isinstance(error, docker.errors.APIError):
-        return error.response is not None and error.response.status_code in {502, 503, 504}
+        status = error.response.status_code if error.response is not None else 0
+        text = f"{error} {error.explanation or ''}".lower()
+        return status in {502, 503, 504} or any(words in text for words in _SHORTAGES)
     return isinstance(error, (docker.errors.DockerException, requests.exceptions.RequestException))
 
 

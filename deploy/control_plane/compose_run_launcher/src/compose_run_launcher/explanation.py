@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 LOG_LINES = 50
+# Ends that come from outside: a kill, a stop, and what the engine says of a container that it
+# finds dead when it comes back.
+_FROM_OUTSIDE = {137, 143, 255}
 _NEVER = "0001-01-01"
 
 # Exit codes that say something by themselves: what happened, and what to do.
@@ -39,7 +42,18 @@ _BY_EXIT_CODE = {
         "it was told to end (SIGTERM) and did",
         "Somebody stopped the container, or Docker Engine was shut down. Launch the run again.",
     ),
+    255: (
+        "it ended with Docker Engine or with the host",
+        "Nothing is wrong with the run. Launch it again, if it was not retried.",
+    ),
 }
+
+
+def is_its_own_fault(container: Mapping[str, Any]) -> bool:
+    """Whether the container's program, image or limit made it end, so that it would again."""
+    state = container["State"]
+    broken = state.get("OOMKilled") or state.get("Error")
+    return bool(broken) or state["ExitCode"] not in _FROM_OUTSIDE
 
 
 def explain(container: Mapping[str, Any], log: str) -> str:

@@ -30,10 +30,11 @@ from compose_run_launcher import commands
 from compose_run_launcher.cleaner import Cleaner, Grace
 from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at
+from compose_run_launcher.handover_watch import HandoverWatch
 from compose_run_launcher.images import ImageUnavailable
 from compose_run_launcher.launching import Launches, LaunchRefused
 from compose_run_launcher.limits import BadLimit
-from compose_run_launcher.run_watch import RunWatch, explain_end
+from compose_run_launcher.run_watch import RunWatch, do_not_retry, explain_end
 from compose_run_launcher.standby import StandbyPool
 from compose_run_launcher.standby_worker import WorkerMaker
 from compose_run_launcher.watch import ReleaseWatch
@@ -123,6 +124,8 @@ class ComposeRunLauncher(DockerRunLauncher):
         pool.start()
         ReleaseWatch(self._engine).start()
         RunWatch(self._engine, self._instance, self._launch_again).start()
+        handed = self._launches.handed
+        HandoverWatch(self._engine, self._instance, handed, self._take_back).start()
         Cleaner(self._engine, self._instance, self._grace).start()
 
     def dispose(self) -> None:
@@ -138,6 +141,9 @@ class ComposeRunLauncher(DockerRunLauncher):
 
     def _launch_again(self, run: DagsterRun) -> None:
         self._try(self._launches.launch_again, run)
+
+    def _take_back(self, run: DagsterRun) -> None:
+        self._try(self._launches.take_back, run)
 
     def _launch_container_with_command(
         self, run: DagsterRun, docker_image: str, command: Sequence[str]
@@ -172,6 +178,8 @@ class ComposeRunLauncher(DockerRunLauncher):
             failure = JobFailureData(
                 error=None, failure_reason=RunFailureReason.JOB_INITIALIZATION_FAILURE
             )
+            if not may_pass(error):
+                do_not_retry(self._instance, run)
             self._instance.report_run_failed(
                 run, f"The run could not be launched: {error}", failure
             )

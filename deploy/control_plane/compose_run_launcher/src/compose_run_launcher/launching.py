@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -43,6 +44,8 @@ class Launches:
         self._instance = instance
         self._locks = _Locks()
         self.pool: StandbyPool | None = None
+        # Run ids, and when (monotonic time) their standby workers were woken.
+        self.handed: dict[str, float] = {}
         # Between the removal of a service's old container and the creation of the new one
         # there is none to copy: then the last known one still says how runs are configured.
         self._last_known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -59,6 +62,15 @@ class Launches:
             if now is not None and now.status == DagsterRunStatus.STARTING:
                 # What ends one standby worker early may end the next one too.
                 self._launch(now, image, command, cold=True)
+
+    def take_back(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
+        """Launch a run cold that a standby worker got and has not begun with."""
+        with self._locks.of(run.run_id):
+            worker = self._engine.container(labels.run_name(self._engine.project, run.run_id))
+            if not self._is_starting(run):
+                return
+            if worker is None or self._discard_unused(run, worker["Id"]):
+                self._launch(run, image, command, cold=True)
 
     def resume(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Give the run another container, in place of the one that it has lost."""
@@ -120,6 +132,7 @@ class Launches:
             self._engine.update(worker_id, limit_changes(granted))
             self._say(run, "Handing the run to standby worker", worker_id, image, granted, ticket)
             self._engine.wake(worker_id)
+            self.handed[run.run_id] = time.monotonic()
         except APIError as error:
             if may_pass(error):
                 raise

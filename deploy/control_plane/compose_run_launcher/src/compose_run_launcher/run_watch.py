@@ -9,10 +9,11 @@ from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.events import EngineEventData, JobFailureData, RunFailureReason
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from compose_run_launcher import labels
 from compose_run_launcher.engine import Engine, RunContainerState
-from compose_run_launcher.explanation import LOG_LINES, explain
+from compose_run_launcher.explanation import LOG_LINES, explain, is_its_own_fault
 from compose_run_launcher.watch import Watch
 
 # States in which a run needs a living container.
@@ -92,6 +93,8 @@ class RunWatch(Watch):
             # A standby worker that ended before it began is nothing that a run has to fail for.
             self._launch_again(run)
             return
+        if is_its_own_fault(container):
+            do_not_retry(self._instance, run)
         self._end(run, explain_end(self.engine, container))
 
     def _end(self, run: DagsterRun, text: str) -> None:
@@ -102,6 +105,12 @@ class RunWatch(Watch):
             return
         failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
         self._instance.report_run_failed(run, text, failure)
+
+
+def do_not_retry(instance: DagsterInstance, run: DagsterRun) -> None:
+    """A run that would fail in the same way again is retried only when it asks for that."""
+    if MAX_RETRIES_TAG not in run.tags:
+        instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
 
 
 def explain_end(engine: Engine, container: Mapping[str, Any]) -> str:

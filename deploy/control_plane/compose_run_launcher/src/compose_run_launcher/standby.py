@@ -26,7 +26,7 @@ from compose_run_launcher.worker import READY
 
 _PAUSE_S = 5.0
 # While a worker gets ready, somebody may be waiting for it.
-_PAUSE_WARMING_S = 0.2
+_PAUSE_WARMING_S = 0.5
 # The run that took a worker has its first second before the next one takes up the CPU.
 _RUN_FIRST_S = 1.0
 # More at once only take the CPU from each other.
@@ -54,6 +54,7 @@ class StandbyPool(Watch):
         self._making = threading.Lock()
         self._closed = False
         self._woken = threading.Event()
+        self._next_round = 0.0
         # Per service container: failures in a row, and when to try again.
         self._failures: dict[str, tuple[int, float]] = {}
 
@@ -82,10 +83,13 @@ class StandbyPool(Watch):
     def follow(self) -> None:
         """One look at services and workers, and a pause."""
         self._woken.clear()
+        self._look_at_warming()
+        # The longer looks stay apart, however often a worker gets ready or is taken.
+        if time.monotonic() >= self._next_round:
+            self._look_at_containers()
+            self._next_round = time.monotonic() + _PAUSE_S
         services = {service["Id"]: service for service in self.engine.list_code_locations()}
         self._retire_unwanted(services)
-        self._look_at_warming()
-        self._look_at_containers()
         memory = Memory.now()
         if must_shrink(memory, self._min_free_percent):
             self._shrink(memory)

@@ -1,0 +1,99 @@
+"""Killed in each phase of its life: made, starting, (running: test_run_ends), finishing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from harness import Stack, until
+from runs import Run, launch
+
+ONCE = {"dagster/max_retries": "0"}
+
+
+def engine(method: str, path: str, **arguments: Any) -> Any:
+    """A call to Docker Engine that the command line does not have."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds="/var/run/docker.sock")) as client:
+        answer = client.request(method, f"http://engine{path}", **arguments)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def test_the_daemon_was_killed_between_making_and_starting(stack: Stack) -> None:
+    model = launch(stack, "scenarios", "tick_job")
+    model.wait()
+    stack.compose("kill", "daemon")
+    try:
+        run = launch(stack, "scenarios", "tick_job")
+        run.wait("QUEUED")
+        body = model.container["Config"] | {"HostConfig": model.container["HostConfig"]}
+        body = json.loads(json.dumps(body).replace(model.id, run.id))
+        name = f"{stack.project}-run-{run.id}"
+        made = engine("POST", "/containers/create", params={"name": name}, json=body)["Id"]
+        stack.sql(f"UPDATE runs SET status = 'STARTING' WHERE run_id = '{run.id}'", "dagster")
+    finally:
+        stack.compose("start", "daemon")
+    run.wait()
+    assert stack.inspect(made)["State"]["ExitCode"] == 0
+    assert len([e for e in run.events() if e["__typename"] == "RunStartEvent"]) == 1
+
+
+def imports(run: Run) -> None:
+    """Its container runs, and the run itself does not yet."""
+    assert run.status == "STARTING"
+    id = run.tags["docker/container_id"]
+    assert "importing for ever" in run.stack.run("docker", "logs", id)
+
+
+def test_killed_while_it_starts(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "import_hangs_job", tags=ONCE)
+    until(lambda: imports(run), seconds=60)
+    stack.run("docker", "kill", run.tags["docker/container_id"])
+    run.wait("FAILURE")
+    assert "exit code 137" in run.text()
+    assert "importing for ever" in run.text()
+
+
+def test_killed_while_it_finishes(stack: Stack) -> None:
+    """The run has succeeded by then, and stays so."""
+    run = launch(stack, "scenarios", "lingering_job")
+    run.wait()
+    assert run.container["State"]["Running"]
+    stack.run("docker", "kill", run.tags["docker/container_id"])
+    # Whatever the daemon makes of that end it has made before that of a later one.
+    later = launch(stack, "scenarios", "leave_job", {"ops": {"leave": {"config": {"code": 3}}}})
+    later.wait("FAILURE")
+    assert run.status == "SUCCESS"
+    assert not [e for e in run.events() if e["__typename"] == "RunFailureEvent"]
+
+
+@pytest.fixture
+def impatient(stack: Stack) -> Iterator[None]:
+    """A run has seconds to start."""
+    settings = stack.folder / "dagster.yaml"
+    original = settings.read_text()
+    short = original.replace("start_timeout_seconds: 180", "start_timeout_seconds: 10")
+    short = short.replace("poll_interval_seconds: 15", "poll_interval_seconds: 3")
+    settings.write_text(short)
+    stack.compose("up", "--detach", "--build", "--wait")
+    yield
+    settings.write_text(original)
+    stack.compose("up", "--detach", "--build", "--wait")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_start_that_takes_too_long_is_stopped_and_explained(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "import_hangs_job", tags=ONCE)
+    run.wait("FAILURE")
+    assert "importing for ever" in run.text()
+
+    def stopped() -> None:
+        assert not run.container["State"]["Running"]
+
+    # The run's own start has been declared dead, so it must never begin.
+    until(stopped, seconds=90)
+    assert not [e for e in run.events() if e["__typename"] == "RunStartEvent"]

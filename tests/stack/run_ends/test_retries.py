@@ -1,0 +1,64 @@
+"""A run whose worker vanished is retried once; one that ended by its own fault is not."""
+
+from __future__ import annotations
+
+from harness import Stack, until
+from runs import Run, launch, runs_of
+
+
+def vanish(stack: Stack, run: Run) -> None:
+    """Its container is killed by somebody outside."""
+    run.wait("STARTED")
+    stack.run("docker", "kill", run.tags["docker/container_id"])
+    run.wait("FAILURE")
+
+
+def retry_of(stack: Stack, run: Run) -> Run:
+    """The run that Dagster launches in its place."""
+
+    def launched() -> Run:
+        retries = [r for r in runs_of(stack, "vanishing_job") if r.parent == run.id]
+        assert len(retries) == 1
+        return retries[0]
+
+    return until(launched, seconds=60)
+
+
+def test_a_run_that_vanished_is_retried_after_its_end(stack: Stack) -> None:
+    config = {"ops": {"hang_at_first": {"config": {"attempts_that_hang": 1}}}}
+    run = launch(stack, "scenarios", "vanishing_job", config)
+    vanish(stack, run)
+    retry = retry_of(stack, run)
+    retry.wait("SUCCESS")
+    assert retry.get()["startTime"] > run.get()["endTime"]
+    assert retry.tags["docker/container_id"] != run.tags["docker/container_id"]
+
+
+def test_once_and_no_more(stack: Stack) -> None:
+    config = {"ops": {"hang_at_first": {"config": {"attempts_that_hang": 9}}}}
+    run = launch(stack, "scenarios", "vanishing_job", config)
+    vanish(stack, run)
+    retry = retry_of(stack, run)
+    vanish(stack, retry)
+
+    def decided() -> None:
+        assert retry.tags["dagster/will_retry"] == "false"
+
+    until(decided, seconds=30)
+    assert run.tags["dagster/will_retry"] == "true"
+
+
+def test_its_own_fault_is_not_retried(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "leave_job", {"ops": {"leave": {"config": {"code": 3}}}})
+    run.wait("FAILURE")
+
+    def decided() -> None:
+        assert run.tags["dagster/will_retry"] == "false"
+
+    until(decided, seconds=30)
+
+
+def test_a_refused_launch_is_not_retried(stack: Stack) -> None:
+    run = launch(stack, "scenarios", "tick_job", tags={"docker/memory": "much"})
+    run.wait("FAILURE")
+    assert run.tags["dagster/will_retry"] == "false"

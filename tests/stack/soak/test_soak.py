@@ -1,0 +1,98 @@
+"""What only shows after many times. `make test` runs a short form, `make soak` the full one."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from dataclasses import dataclass
+
+from harness import FINAL, Stack, until
+from runs import Run, launch
+from standby_pool import handed_over, pool_is_full
+
+FULL = os.environ.get("SOAK") == "full"
+KILLS = 30 if FULL else 4
+LAUNCHES = 1000 if FULL else 40
+# What a launch may leave in the daemon: nothing. Pools of sockets and threads fill up at first.
+WARM_UP = 40
+MOST_FURTHER_FILES = 10
+MOST_FURTHER_MEMORY_MIB = 25
+
+
+def say(text: str) -> None:
+    """Progress for whoever waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def test_the_daemon_is_killed_again_and_again(stack: Stack) -> None:
+    """Every run ends once, in success; none runs twice, none is stuck."""
+    pool_is_full(stack)
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    say(f"{KILLS} kills of the daemon, seed {seed}")
+    runs: list[Run] = []
+    for number in range(KILLS):
+        for location in ("ready", "scenarios", "ready"):
+            # A run whose worker nobody kills has nothing to be retried for.
+            runs.append(launch(stack, location, "tick_job", tags={"dagster/max_retries": "0"}))
+        time.sleep(chance.uniform(0, 4))
+        stack.compose("kill", "daemon")
+        stack.compose("start", "daemon")
+        say(f"kill {number + 1}: {sum(run.status in FINAL for run in runs)} of {len(runs)} over")
+    for run in runs:
+        run.wait("SUCCESS", seconds=300)
+        names = [event["__typename"] for event in run.events()]
+        for once in ("RunStartEvent", "ExecutionStepStartEvent", "RunSuccessEvent"):
+            assert names.count(once) == 1, run.text()
+    say(f"{len(runs)} runs, {sum(map(handed_over, runs))} of them by standby workers")
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What its process holds."""
+
+    files: int
+    threads: int
+    memory_mib: float
+
+    @classmethod
+    def now(cls, stack: Stack) -> Daemon:
+        """As /proc says."""
+        # The one child of the container's init.
+        script = (
+            "p=$(cat /proc/1/task/1/children); p=${p%% *}; ls /proc/$p/fd | wc -l;"
+            " awk '/^(VmRSS|Threads)/ {print $2}' /proc/$p/status"
+        )
+        files, memory, threads = stack.compose("exec", "-T", "daemon", "sh", "-c", script).split()
+        return cls(int(files), int(threads), int(memory) / 1024)
+
+
+def launch_all(stack: Stack, count: int) -> None:
+    """Launch, and wait for all to end well; no more in the queue than a page shows."""
+    runs: list[Run] = []
+    for number in range(count):
+        location = "ready" if number % 2 else "scenarios"
+        runs.append(launch(stack, location, "tick_job"))
+        if number >= 20:
+            runs[number - 20].wait(seconds=300)
+        if number % 50 == 49:
+            say(f"{number + 1} launched: {Daemon.now(stack)}")
+    for run in runs[-20:]:
+        run.wait(seconds=300)
+
+
+def test_launches_leave_nothing_in_the_daemon(stack: Stack) -> None:
+    launch_all(stack, WARM_UP)
+    before = Daemon.now(stack)
+    launch_all(stack, LAUNCHES)
+
+    def settled() -> None:
+        after = Daemon.now(stack)
+        say(f"before {before}, after {LAUNCHES} launches {after}")
+        assert after.files <= before.files + MOST_FURTHER_FILES
+        assert after.threads <= before.threads + MOST_FURTHER_FILES
+        assert after.memory_mib <= before.memory_mib + MOST_FURTHER_MEMORY_MIB
+
+    until(settled, seconds=60, every=5)
