@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = outcome.get_result()  # type: ignore[attr-defined]
     stack = getattr(item, "funcargs", {}).get("stack")
     if report.failed and call.when == "call" and isinstance(stack, Stack):
+        print(f"\n---- {item.nodeid} failed\n{report.longreprtext}", file=sys.stderr)
         stack.report()
 
 

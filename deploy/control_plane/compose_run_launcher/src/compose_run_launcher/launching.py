@@ -19,10 +19,11 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.storage.tags import DOCKER_IMAGE_TAG
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import APIError
+from requests.exceptions import RequestException
 
 from compose_run_launcher import images, labels
 from compose_run_launcher.engine import Engine, may_pass
-from compose_run_launcher.limits import BadLimit, Limits, limits
+from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
 from compose_run_launcher.limits import changes as limit_changes
 from compose_run_launcher.service_copy import run_container
@@ -112,16 +113,20 @@ class Launches:
     def _hand_over_to_any(self, run: DagsterRun, image: str, name: str) -> bool:
         """Whether a standby worker took the run."""
         services = self._services(run)
-        standby = self.pool and self.pool.take(image, [service["Id"] for service in services])
-        if not standby:
-            return False
         service, _ = self._service_to_copy(location_of(run), services)
+        granted = limits(run.tags, service)
+        standby = self.pool and self.pool.take(image, [service["Id"] for service in services])
+        if not standby or not self.pool:
+            return False
         try:
-            granted = limits(run.tags, service)
             self._engine.rename(standby.id, name)
-        except (APIError, BadLimit):
-            self._engine.discard(standby.id)
-            raise
+        except (APIError, RequestException) as error:
+            # The pool removes it, unless it bears the run's name in spite of the answer.
+            self.pool.forget(standby)
+            if may_pass(error):
+                raise
+            logger.warning("standby worker %s is not used: %s", standby.id[:12], error)
+            return False
         return self._hand_over(run, standby.id, standby.ticket, image, granted)
 
     def _hand_over(

@@ -70,6 +70,10 @@ class StandbyPool(Watch):
                     return standby
         return None
 
+    def forget(self, standby: Standby) -> None:
+        """One that was taken and did not get a run, as far as the taker can tell."""
+        self._taken.discard(standby.id)
+
     def close(self) -> None:
         """Remove all workers that wait: nobody is left to give them a run."""
         with self._making:
@@ -119,7 +123,7 @@ class StandbyPool(Watch):
         with self._guard:
             warming = list(self._warming)
         for standby in warming:
-            if READY in self.engine.log(standby.id, 20):
+            if READY in self._last_log(standby):
                 with self._guard:
                     if standby in self._warming:
                         self._warming.remove(standby)
@@ -141,6 +145,8 @@ class StandbyPool(Watch):
                 self.engine.discard(container.id)
             elif container.state in {"exited", "dead"}:
                 self._give_up(idle[container.id], "it has ended")
+        for gone in idle.keys() - {container.id for container in listed}:
+            self._retire(idle[gone], "somebody removed it")
 
     def _shrink(self, memory: Memory) -> None:
         idle = self._idle()
