@@ -147,7 +147,7 @@ def test_a_missing_image_is_named(stack: Stack) -> None:
     status = json.loads(stack.run("deploy/stackctl/status", "--json"))
     name = next(found["image"] for found in status["locations"] if found["name"] == "scenarios")
     try:
-        for service in ("scenarios", "analytics"):
+        for service in ("scenarios", "ready", "analytics"):
             stack.compose("stop", service)
         stack.run("docker", "rmi", name)
         stack.compose("start", "daemon")
