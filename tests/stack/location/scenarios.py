@@ -139,6 +139,12 @@ def import_hangs_job() -> None:
     say_hello()
 
 
+@dg.job
+def stillborn_job() -> None:
+    """Its process ends before it imports anything (sitecustomize.py)."""
+    say_hello()
+
+
 defs = dg.Definitions(
     jobs=[
         tick_job,
@@ -149,6 +155,7 @@ defs = dg.Definitions(
         import_fails_job,
         import_hangs_job,
         lingering_job,
+        stillborn_job,
         vanishing_job,
     ],
     # One location of the two is enough.

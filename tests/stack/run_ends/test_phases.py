@@ -71,7 +71,7 @@ def test_killed_while_it_finishes(stack: Stack) -> None:
     assert not [e for e in run.events() if e["__typename"] == "RunFailureEvent"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def impatient(stack: Stack) -> Iterator[None]:
     """A run has seconds to start."""
     settings = stack.folder / "dagster.yaml"
@@ -97,3 +97,14 @@ def test_a_start_that_takes_too_long_is_stopped_and_explained(stack: Stack) -> N
     # The run's own start has been declared dead, so it must never begin.
     until(stopped, seconds=90)
     assert not [e for e in run.events() if e["__typename"] == "RunStartEvent"]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("location", ["scenarios", "ready"])
+def test_a_run_that_takes_longer_than_its_tag_allows(stack: Stack, location: str) -> None:
+    run = launch(stack, location, "hanging_job", tags={"dagster/max_runtime": "3"})
+    run.wait("FAILURE")
+    assert "timeout 3 s" in run.text()
+    assert "Exceeded maximum runtime of 3 seconds" in run.text()
+    assert not run.container["State"]["Running"]
+    assert run.tags["dagster/will_retry"] == "false"

@@ -115,6 +115,7 @@ def test_a_container_that_outlives_its_run_is_stopped(stack: Stack) -> None:
     [
         ("docker/memory", "much", ["tag docker/memory", "'much'", "512m or 2g"]),
         ("docker/cpus", "1,5", ["tag docker/cpus", "'1,5'", "1.5"]),
+        ("dagster/max_runtime", "1h", ["tag dagster/max_runtime", "'1h'", "3600"]),
     ],
 )
 def test_a_tag_that_is_no_limit_is_refused_by_name(

@@ -12,6 +12,7 @@ from compose_run_launcher.limits import (
     limits,
     parse_cpus,
     parse_memory,
+    parse_seconds,
 )
 
 GIB = 2**30
@@ -119,3 +120,26 @@ def test_a_standby_worker_is_changed_to_what_a_new_container_would_have() -> Non
 
 def test_no_memory_limit_is_no_change() -> None:
     assert "Memory" not in changes(limits({}, {"HostConfig": {}, "Config": {"Labels": {}}}))
+
+
+def test_a_timeout_is_shown_and_given_to_dagster() -> None:
+    granted = limits({"dagster/max_runtime": "90"}, service())
+    assert "timeout 90 s" in granted.describe()
+    assert granted.tags() == {"dagster/max_runtime": "90"}
+
+
+def test_a_timeout_is_capped_by_the_location() -> None:
+    granted = limits({"dagster/max_runtime": "90"}, service(max_runtime="60"))
+    assert granted.timeout_s == 60
+    assert "dagster/max_runtime asked for 90" in granted.describe()
+
+
+def test_a_locations_timeout_is_its_runs_default() -> None:
+    assert limits({}, service(max_runtime="60")).timeout_s == 60
+    assert limits({}, service()).tags() == {}
+
+
+@pytest.mark.parametrize("text", ["", "1h", "0", "-5", "1.5", "\u0663"])
+def test_no_seconds(text: str) -> None:
+    with pytest.raises(BadLimit, match=r"tag dagster/max_runtime.*3600"):
+        parse_seconds("tag dagster/max_runtime", text)

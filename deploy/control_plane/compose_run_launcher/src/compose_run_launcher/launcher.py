@@ -189,6 +189,8 @@ class ComposeRunLauncher(DockerRunLauncher):
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
+        # By a person, or for its timeout: either way on purpose.
+        do_not_retry(self._instance, run)
         self._instance.report_run_canceling(run)
         container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
         if container_id is None or self._engine.container(container_id) is None:

@@ -187,7 +187,7 @@ class Launches:
             f" image {image}; {granted.describe()}.",
             dagster_run=run,
         )
-        tags = {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: image}
+        tags = {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: image} | granted.tags()
         self._instance.add_run_tags(run.run_id, tags | ({TICKET_TAG: ticket} if ticket else {}))
 
     def _start(self, container_id: str) -> None:

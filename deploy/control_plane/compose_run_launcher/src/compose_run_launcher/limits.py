@@ -9,7 +9,10 @@ from typing import Any
 
 MEMORY_TAG = "docker/memory"
 CPUS_TAG = "docker/cpus"
-# Labels on the location's service.
+# Dagster's own, which its run monitoring keeps; here it is checked, capped and shown.
+TIMEOUT_TAG = "dagster/max_runtime"
+# Labels on the location's service. The timeout's is the default of all its runs, too.
+MAX_TIMEOUT_LABEL = "compose_run_launcher.max_runtime"
 MAX_MEMORY_LABEL = "compose_run_launcher.max_memory"
 MAX_CPUS_LABEL = "compose_run_launcher.max_cpus"
 
@@ -31,24 +34,31 @@ class BadLimit(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Memory in bytes and CPUs in billionths, 0 for none; what was capped, in words."""
+    """Memory in bytes, CPUs in billionths, seconds; 0 for none. What was capped, in words."""
 
     memory: int
     nano_cpus: int
+    timeout_s: int
     capped: tuple[str, ...]
 
     def describe(self) -> str:
         """The limits for the run's event log."""
         memory = f"{self.memory / 2**20:.0f} MiB" if self.memory else "no limit"
         cpus = f"{self.nano_cpus / _NANO:g}" if self.nano_cpus else "no limit"
-        return "; ".join([f"memory {memory}, CPUs {cpus}", *self.capped])
+        timeout = f", timeout {self.timeout_s} s" if self.timeout_s else ""
+        return "; ".join([f"memory {memory}, CPUs {cpus}{timeout}", *self.capped])
+
+    def tags(self) -> dict[str, str]:
+        """What Dagster itself has to know of them."""
+        return {TIMEOUT_TAG: str(self.timeout_s)} if self.timeout_s else {}
 
 
 def limits(tags: Mapping[str, str], service: Mapping[str, Any]) -> Limits:
     """What a run with ``tags`` gets as a copy of the inspected ``service``.
 
     Without tags: the service's own. With tags: what they ask for, at most the service's label
-    ``compose_run_launcher.max_memory`` or ``max_cpus``, or its own limit where it has no label.
+    ``compose_run_launcher.max_memory``, ``max_cpus`` or ``max_runtime``, or its own limit where
+    it has no label.
     """
     own = service["HostConfig"]
     labels = service["Config"].get("Labels") or {}
@@ -58,7 +68,17 @@ def limits(tags: Mapping[str, str], service: Mapping[str, Any]) -> Limits:
     cpus, cpus_note = _within(
         CPUS_TAG, tags, MAX_CPUS_LABEL, labels, own.get("NanoCpus") or 0, parse_cpus
     )
-    return Limits(memory, cpus, tuple(note for note in (memory_note, cpus_note) if note))
+    default = labels.get(MAX_TIMEOUT_LABEL)
+    timeout, timeout_note = _within(
+        TIMEOUT_TAG,
+        tags,
+        MAX_TIMEOUT_LABEL,
+        labels,
+        parse_seconds(f"label {MAX_TIMEOUT_LABEL}", default) if default else 0,
+        parse_seconds,
+    )
+    notes = (memory_note, cpus_note, timeout_note)
+    return Limits(memory, cpus, timeout, tuple(note for note in notes if note))
 
 
 def changes(granted: Limits) -> dict[str, int]:
@@ -99,6 +119,15 @@ def parse_cpus(name: str, text: str) -> int:
     if nano < _NANO // 100:
         raise BadLimit(f"{name}: {text!r} is no number of CPUs from 0.01 on, such as 1.5")
     return nano
+
+
+def parse_seconds(name: str, text: str) -> int:
+    """Seconds from a whole number of them."""
+    match = re.fullmatch(r"\d+", text.strip(), re.ASCII)
+    seconds = int(text) if match else 0
+    if seconds < 1:
+        raise BadLimit(f"{name}: {text!r} is no number of seconds from 1 on, such as 3600")
+    return seconds
 
 
 def _within(
