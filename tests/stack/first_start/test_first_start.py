@@ -29,7 +29,7 @@ HARMLESS = re.compile(
 
 def services(stack: Stack) -> dict[str, dict[str, Any]]:
     """Inspected containers by service, the tests' own location left out."""
-    names = set(stack.compose("config", "--services").split()) - {"scenarios"}
+    names = set(stack.compose("config", "--services").split()) - set(stack.added_locations)
     return {name: stack.inspect(stack.container(name)) for name in names}
 
 
