@@ -106,5 +106,11 @@ def test_a_run_that_takes_longer_than_its_tag_allows(stack: Stack, location: str
     run.wait("FAILURE")
     assert "timeout 3 s" in run.text()
     assert "Exceeded maximum runtime of 3 seconds" in run.text()
-    assert not run.container["State"]["Running"]
+
+    def stopped() -> None:
+        assert not run.container["State"]["Running"]
+
+    until(stopped, seconds=30)
+    assert run.status == "FAILURE"
+    assert "RunCanceledEvent" not in [event["__typename"] for event in run.events()]
     assert run.tags["dagster/will_retry"] == "false"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -185,7 +186,11 @@ class ComposeRunLauncher(DockerRunLauncher):
             )
 
     def terminate(self, run_id: str) -> bool:
-        """Stop the run's container, with the service's own grace; False when there is none."""
+        """Have the run's container stopped, with the service's own grace; False without one.
+
+        Nobody waits for its end: a run that is terminated for its timeout is to be a failure
+        before its process can report that it was canceled.
+        """
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
@@ -198,8 +203,15 @@ class ComposeRunLauncher(DockerRunLauncher):
                 message="The run has no container to stop.", dagster_run=run, cls=self.__class__
             )
             return False
-        self._engine.stop(container_id)
+        threading.Thread(target=self._stop, args=(container_id,), daemon=True).start()
         return True
+
+    def _stop(self, container_id: str) -> None:
+        try:
+            self._engine.stop(container_id)
+        except (DockerException, RequestException) as error:
+            # The cancel timeout ends the run then, and the cleaner its container.
+            logger.warning("container %s is not stopped: %s", container_id[:12], error)
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the run's container runs.
