@@ -20,22 +20,25 @@ from pathlib import Path
 from typing import Any
 
 from cpu import Usage
-from harness import REPOSITORY, Stack, until
 from peers import baseline, ours, quiet, running
+
+from harness import REPOSITORY, Stack, until
 from runs import Run, launch
 
+# The job that Dagster makes of a selection of assets.
+ASSET_JOB = "__ASSET_JOB"
 # (what it is called, code location, job)
 JOBS = [
     ("1-op job", "jobs", "one_op_job"),
     ("4-op job", "jobs", "four_op_job"),
-    ("elt asset", "elt", "__ASSET_JOB"),
+    ("elt asset", "elt", ASSET_JOB),
 ]
 ASSET = "customers_table"
 
 
 def start(stack: Stack, location: str, job: str) -> Run:
     """Launch a job, or one asset of elt."""
-    if job == "__ASSET_JOB":
+    if job == ASSET_JOB:
         return launch(stack, location, job, assets=[ASSET])
     return launch(stack, location, job)
 
@@ -55,7 +58,7 @@ def one_launch(stack: Stack, location: str, job: str) -> tuple[float, float, flo
 
 
 def drain(stack: Stack, count: int) -> dict[str, float]:
-    """Queue runs while the daemon is paused; then how many end in a minute, and whose the CPU is."""
+    """Queue runs while the daemon is paused: how many then end in a minute, and whose CPU it is."""
     quiet(stack)
     stack.compose("pause", "daemon")
     queued = [start(stack, "jobs", "one_op_job") for _ in range(count)]
@@ -83,7 +86,8 @@ def measure(stack: Any, launches: int, count: int) -> dict[str, Any]:
             # The first one fills caches that are warm ever after.
             one_launch(stack, location, job)
             taken = [one_launch(stack, location, job) for _ in range(launches)]
-            for what, column in zip(("run start", "first step", "end"), zip(*taken, strict=True)):
+            columns = zip(*taken, strict=True)
+            for what, column in zip(("run start", "first step", "end"), columns, strict=True):
                 found[f"{title}: {what}"] = statistics.median(column)
                 print(f"  {title}: {what}: {[round(value, 2) for value in column]}", flush=True)
         quiet(stack)
@@ -119,7 +123,9 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 def main() -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--launches", type=int, default=9)
     parser.add_argument("--drain", type=int, default=50)
     parser.add_argument("--only", nargs="*", help="some of: baseline, standby, cold")

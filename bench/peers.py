@@ -127,7 +127,7 @@ def quiet(stack: Stack) -> None:
 
     def none_runs() -> None:
         names = subprocess.run(
-            ["docker", "ps", "--format", "{{.Names}} {{.Label \"dagster/run_id\"}}"],
+            ["docker", "ps", "--format", '{{.Names}} {{.Label "dagster/run_id"}}'],
             capture_output=True,
             text=True,
             check=True,
