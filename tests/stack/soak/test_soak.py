@@ -34,10 +34,14 @@ def test_the_daemon_is_killed_again_and_again(stack: Stack) -> None:
     say(f"{KILLS} kills of the daemon, seed {seed}")
     runs: list[Run] = []
     for number in range(KILLS):
-        for location in ("ready", "scenarios", "ready"):
+        handing_over = number % 2 == 0
+        if handing_over:
+            pool_is_full(stack)
+        for location in ("ready", "ready" if handing_over else "scenarios"):
             # A run whose worker nobody kills has nothing to be retried for.
             runs.append(launch(stack, location, "tick_job", tags={"dagster/max_retries": "0"}))
-        time.sleep(chance.uniform(0, 4))
+        # A handover takes half a second from the click on, a cold launch some more.
+        time.sleep(chance.uniform(0, 0.6 if handing_over else 4))
         stack.compose("kill", "daemon")
         stack.compose("start", "daemon")
         say(f"kill {number + 1}: {sum(run.status in FINAL for run in runs)} of {len(runs)} over")
