@@ -27,13 +27,14 @@ TICKET_TAG = ".dagster/standby_ticket"
 
 def main(order: Mapping[str, Any]) -> int:
     """Execute the order's run, or the one that is handed over; the exit code."""
-    # Blocked from the first moment, a signal waits instead of ending the process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    run_id = order.get("run_id")
+    if run_id is None:
+        # Blocked from the first moment, a signal waits instead of ending the process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     # Importing makes hundreds of thousands of objects and no garbage: 15 % of the CPU time.
     gc.disable()
     import_dagster()
     instance = open_instance(order["instance"])
-    run_id = order.get("run_id")
     if run_id is None:
         warm_up(instance, order["pointers"])
     # What was imported stays to the end.
