@@ -124,6 +124,13 @@ class Engine:
         filters: dict[str, Any] = {"label": _equal(self._run_labels())}
         if run_id is not None:
             filters["name"] = label.run_name(self.project, run_id)
+        return self._list(filters)
+
+    def standby_containers(self) -> list[RunContainerState]:
+        """Those that were made as standby workers, whether they have got a run or not."""
+        return self._list({"label": [*_equal(self._run_labels()), label.TICKET]})
+
+    def _list(self, filters: Mapping[str, Any]) -> list[RunContainerState]:
         return [
             RunContainerState(
                 id=container["Id"],

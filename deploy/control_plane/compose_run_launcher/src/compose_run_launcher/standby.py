@@ -135,11 +135,11 @@ class StandbyPool(Watch):
 
     def _look_at_containers(self) -> None:
         """Workers that have ended, and those that an earlier process left."""
-        listed = self.engine.run_containers()
+        listed = self.engine.standby_containers()
         idle = {standby.id: standby for standby in self._idle()}
         self._taken &= {container.id for container in listed}
         for container in listed:
-            if not container.ticket or container.run_id or container.id in self._taken:
+            if container.run_id or container.id in self._taken:
                 continue
             if container.id not in idle:
                 self.engine.discard(container.id)
