@@ -6,7 +6,10 @@ import os
 import random
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import pytest
 
 from harness import FINAL, Stack, until
 from runs import Run, launch
@@ -92,6 +95,20 @@ def launch_all(stack: Stack, count: int) -> None:
         run.wait(end, seconds=300)
 
 
+@pytest.fixture
+def short_grace(stack: Stack) -> Iterator[None]:
+    """Containers go soon, so that the daemon does not look at hundreds of them at the end."""
+    settings = stack.folder / "dagster.yaml"
+    original = settings.read_text()
+    short = original.replace("keep_succeeded_seconds: 300", "keep_succeeded_seconds: 10")
+    settings.write_text(short.replace("keep_failed_seconds: 86400", "keep_failed_seconds: 10"))
+    stack.compose("up", "--detach", "--build", "--wait")
+    yield
+    settings.write_text(original)
+    stack.compose("up", "--detach", "--build", "--wait")
+
+
+@pytest.mark.usefixtures("short_grace")
 def test_launches_leave_nothing_in_the_daemon(stack: Stack) -> None:
     launch_all(stack, WARM_UP)
     before = Daemon.now(stack)
