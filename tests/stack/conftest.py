@@ -46,6 +46,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory, users_api: HTTPServer) -> It
             stack.run("docker", "rmi", "--force", image, check=False)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The engine restarts after everything else: what first start left is gone then."""
+    items.sort(key=lambda item: "engine_restart" in item.nodeid)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """After a failure: what runs, how healthy it is, and what it said last."""
