@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,6 +113,22 @@ class Stack:
                 f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
             )
         return done.stdout
+
+    @contextmanager
+    def instance_settings(self, changes: dict[str, str]) -> Iterator[None]:
+        """The stack with other lines in dagster.yaml, applied as a user would; then as before."""
+        settings = self.folder / "dagster.yaml"
+        original = changed = settings.read_text()
+        for line, other in changes.items():
+            assert changed.count(f" {line}\n") == 1, line
+            changed = changed.replace(f" {line}\n", f" {other}\n")
+        settings.write_text(changed)
+        try:
+            self.compose("up", "--detach", "--build", "--wait")
+            yield
+        finally:
+            settings.write_text(original)
+            self.compose("up", "--detach", "--build", "--wait")
 
     def compose(self, *arguments: str, check: bool = True) -> str:
         """Run ``docker compose`` for this stack."""

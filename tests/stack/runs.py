@@ -7,6 +7,9 @@ from typing import Any
 
 from harness import FINAL, Stack, until
 
+# A run that vanished is retried unless it says otherwise.
+ONCE = {"dagster/max_retries": "0"}
+
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) {

@@ -10,9 +10,7 @@ import httpx
 import pytest
 
 from harness import Stack, until
-from runs import Run, launch
-
-ONCE = {"dagster/max_retries": "0"}
+from runs import ONCE, Run, launch
 
 
 def engine(method: str, path: str, **arguments: Any) -> Any:
@@ -74,15 +72,12 @@ def test_killed_while_it_finishes(stack: Stack) -> None:
 @pytest.fixture(scope="module")
 def impatient(stack: Stack) -> Iterator[None]:
     """A run has seconds to start."""
-    settings = stack.folder / "dagster.yaml"
-    original = settings.read_text()
-    short = original.replace("start_timeout_seconds: 180", "start_timeout_seconds: 10")
-    short = short.replace("poll_interval_seconds: 15", "poll_interval_seconds: 3")
-    settings.write_text(short)
-    stack.compose("up", "--detach", "--build", "--wait")
-    yield
-    settings.write_text(original)
-    stack.compose("up", "--detach", "--build", "--wait")
+    changes = {
+        "start_timeout_seconds: 180": "start_timeout_seconds: 10",
+        "poll_interval_seconds: 15": "poll_interval_seconds: 3",
+    }
+    with stack.instance_settings(changes):
+        yield
 
 
 @pytest.mark.usefixtures("impatient")

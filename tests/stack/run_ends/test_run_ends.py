@@ -9,12 +9,10 @@ from datetime import datetime
 import pytest
 
 from harness import Stack, until
-from runs import Run, launch
+from runs import ONCE, Run, launch
 
 # The promise is 5 s; it is measured from Docker's own record of the end to the run's.
 PROMISE_S = 5
-# A run that vanished is retried unless it says otherwise; here only its end is of interest.
-ONCE = {"dagster/max_retries": "0"}
 
 
 def failure(run: Run) -> str:
@@ -162,16 +160,12 @@ def test_a_missing_image_is_named(stack: Stack) -> None:
 @pytest.fixture
 def short_grace(stack: Stack) -> Iterator[None]:
     """Containers are kept for seconds, in this stack and for this test."""
-    settings = stack.folder / "dagster.yaml"
-    original = settings.read_text()
-    short = original.replace("keep_succeeded_seconds: 300", "keep_succeeded_seconds: 3")
-    short = short.replace("keep_failed_seconds: 86400", "keep_failed_seconds: 40")
-    assert short.count("seconds: 3\n") == short.count("seconds: 40\n") == 1
-    settings.write_text(short)
-    stack.compose("up", "--detach", "--build", "--wait")
-    yield
-    settings.write_text(original)
-    stack.compose("up", "--detach", "--build", "--wait")
+    changes = {
+        "keep_succeeded_seconds: 300": "keep_succeeded_seconds: 3",
+        "keep_failed_seconds: 86400": "keep_failed_seconds: 40",
+    }
+    with stack.instance_settings(changes):
+        yield
 
 
 @pytest.mark.usefixtures("short_grace")

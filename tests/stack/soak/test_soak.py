@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness import FINAL, Stack, until
-from runs import Run, launch
+from runs import ONCE, Run, launch
 from standby_pool import handed_over, pool_is_full
 
 FULL = os.environ.get("SOAK") == "full"
@@ -42,7 +42,7 @@ def test_the_daemon_is_killed_again_and_again(stack: Stack) -> None:
             pool_is_full(stack)
         for location in ("ready", "ready" if handing_over else "scenarios"):
             # A run whose worker nobody kills has nothing to be retried for.
-            runs.append(launch(stack, location, "tick_job", tags={"dagster/max_retries": "0"}))
+            runs.append(launch(stack, location, "tick_job", tags=ONCE))
         # A handover takes half a second from the click on, a cold launch some more.
         time.sleep(chance.uniform(0, 0.6 if handing_over else 4))
         stack.compose("kill", "daemon")
@@ -98,14 +98,12 @@ def launch_all(stack: Stack, count: int) -> None:
 @pytest.fixture
 def short_grace(stack: Stack) -> Iterator[None]:
     """Containers go soon, so that the daemon does not look at hundreds of them at the end."""
-    settings = stack.folder / "dagster.yaml"
-    original = settings.read_text()
-    short = original.replace("keep_succeeded_seconds: 300", "keep_succeeded_seconds: 10")
-    settings.write_text(short.replace("keep_failed_seconds: 86400", "keep_failed_seconds: 10"))
-    stack.compose("up", "--detach", "--build", "--wait")
-    yield
-    settings.write_text(original)
-    stack.compose("up", "--detach", "--build", "--wait")
+    changes = {
+        "keep_succeeded_seconds: 300": "keep_succeeded_seconds: 10",
+        "keep_failed_seconds: 86400": "keep_failed_seconds: 10",
+    }
+    with stack.instance_settings(changes):
+        yield
 
 
 @pytest.mark.usefixtures("short_grace")

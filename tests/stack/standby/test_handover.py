@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import Stack, until
-from runs import Run, launch
+from runs import ONCE, Run, launch
 from standby_pool import handed_over, pool, pool_is_full
 
 
@@ -142,8 +142,7 @@ def test_terminate(stack: Stack) -> None:
 def test_an_end_is_explained(stack: Stack, code: int) -> None:
     pool_is_full(stack)
     config = {"ops": {"leave": {"config": {"code": code}}}}
-    tags = {"dagster/max_retries": "0"}
-    run = launch(stack, "ready", "leave_job", config, tags=tags)
+    run = launch(stack, "ready", "leave_job", config, tags=ONCE)
     run.wait("FAILURE")
     assert handed_over(run)
     failures = [e for e in run.events() if e["__typename"] == "RunFailureEvent"]

@@ -86,10 +86,7 @@ def test_the_daemon_ended_before_it_chose_a_worker(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("killed_daemon")
 def test_the_daemon_ended_before_it_woke_the_worker(stack: Stack) -> None:
-    run = launch(stack, "ready", "tick_job")
-    worker = pool_is_full(stack)[0]
-    starting(stack, run)
-    stack.run("docker", "rename", worker, f"{stack.project}-run-{run.id}")
+    run, worker = claimed(stack)
     stack.compose("start", "daemon")
     ran_once(run)
     assert run.container["Id"] == worker
@@ -97,10 +94,7 @@ def test_the_daemon_ended_before_it_woke_the_worker(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("killed_daemon")
 def test_the_worker_ended_with_the_daemon(stack: Stack) -> None:
-    run = launch(stack, "ready", "tick_job")
-    worker = pool_is_full(stack)[0]
-    starting(stack, run)
-    stack.run("docker", "rename", worker, f"{stack.project}-run-{run.id}")
+    run, worker = claimed(stack)
     stack.run("docker", "kill", worker)
     stack.compose("start", "daemon")
     ran_once(run)
@@ -126,6 +120,15 @@ def starting(stack: Stack, run: Run) -> None:
     stack.sql(f"UPDATE runs SET status = 'STARTING' WHERE run_id = '{run.id}'", "dagster")
 
 
+def claimed(stack: Stack) -> tuple[Run, str]:
+    """A run, and the worker that the daemon has renamed for it without coming to wake it."""
+    run = launch(stack, "ready", "tick_job")
+    worker = pool_is_full(stack)[0]
+    starting(stack, run)
+    stack.run("docker", "rename", worker, f"{stack.project}-run-{run.id}")
+    return run, worker
+
+
 def test_a_service_with_other_settings_gets_other_workers(stack: Stack) -> None:
     """A worker that was copied from the former container is never used again."""
     former = pool_is_full(stack)
@@ -147,15 +150,8 @@ def test_a_service_with_other_settings_gets_other_workers(stack: Stack) -> None:
 @pytest.fixture
 def no_memory(stack: Stack) -> Iterator[None]:
     """As far as the pool can tell, the host has too little memory."""
-    settings = stack.folder / "dagster.yaml"
-    original = settings.read_text()
-    needy = original.replace("standby_min_free_percent: 10", "standby_min_free_percent: 99")
-    assert needy != original
-    settings.write_text(needy)
-    stack.compose("up", "--detach", "--build", "--wait")
-    yield
-    settings.write_text(original)
-    stack.compose("up", "--detach", "--build", "--wait")
+    with stack.instance_settings({"standby_min_free_percent: 10": "standby_min_free_percent: 99"}):
+        yield
 
 
 @pytest.mark.usefixtures("no_memory")

@@ -30,25 +30,17 @@ JOB_NAME = "dagster/job_name"
 
 
 def for_run(project: str, location: str, run_id: str, job_name: str) -> dict[str, str]:
-    """The labels of a run container."""
-    return {
-        STACK: project,
-        LOCATION: location,
-        ROLE: ROLE_RUN,
-        RUN_ID: run_id,
-        JOB_NAME: job_name,
-    }
+    """The labels of a container that is made for its run."""
+    return _of_any_run(project, location) | {RUN_ID: run_id, JOB_NAME: job_name}
 
 
 def for_standby(project: str, location: str, service_id: str, ticket: str) -> dict[str, str]:
     """The labels of a standby worker's container, which it keeps when it gets a run."""
-    return {
-        STACK: project,
-        LOCATION: location,
-        ROLE: ROLE_RUN,
-        SERVICE: service_id,
-        TICKET: ticket,
-    }
+    return _of_any_run(project, location) | {SERVICE: service_id, TICKET: ticket}
+
+
+def _of_any_run(project: str, location: str) -> dict[str, str]:
+    return {STACK: project, LOCATION: location, ROLE: ROLE_RUN}
 
 
 def run_name(project: str, run_id: str) -> str:

@@ -59,10 +59,9 @@ class Launches:
     def launch_again(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Finish a launch that somebody began, if nothing of the run has been executed yet."""
         with self._locks.of(run.run_id):
-            now = self._instance.get_run_by_id(run.run_id)
-            if now is not None and now.status == DagsterRunStatus.STARTING:
+            if self._is_starting(run):
                 # What ends one standby worker early may end the next one too.
-                self._launch(now, image, command, cold=True)
+                self._launch(run, image, command, cold=True)
 
     def take_back(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Launch a run cold that a standby worker got and has not begun with."""

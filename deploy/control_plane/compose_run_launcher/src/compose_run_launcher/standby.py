@@ -33,7 +33,7 @@ _RUN_FIRST_S = 1.0
 _MAX_WARMING = 2
 _MAX_WARMING_S = 180.0
 # Definitions and credentials that were read an hour ago are read anew.
-MAX_IDLE_S = 3600.0
+_MAX_IDLE_S = 3600.0
 _FIRST_BACKOFF_S = 10.0
 _MAX_BACKOFF_S = 300.0
 
@@ -114,7 +114,7 @@ class StandbyPool(Watch):
             kept[standby.service_id] = kept.get(standby.service_id, 0) + 1
             if kept[standby.service_id] > _wanted(services.get(standby.service_id)):
                 self._retire(standby, "its service was replaced, or wants fewer")
-            elif standby.age_s > MAX_IDLE_S:
+            elif standby.age_s > _MAX_IDLE_S:
                 self._retire(standby, "it has waited for long")
         self._maker.forget_all_but(services)
         self._failures = {k: v for k, v in self._failures.items() if k in services}
@@ -193,12 +193,11 @@ class StandbyPool(Watch):
 
     def _retire(self, standby: Standby, why: str) -> None:
         with self._guard:
-            if standby not in self._ready and standby not in self._warming:
+            workers = self._ready if standby in self._ready else self._warming
+            if standby not in workers:
                 # Somebody took it just now.
                 return
-            for workers in (self._ready, self._warming):
-                if standby in workers:
-                    workers.remove(standby)
+            workers.remove(standby)
         logger.info("standby worker %s of %s goes: %s", standby.id[:12], standby.location, why)
         self.engine.discard(standby.id)
 
