@@ -78,15 +78,16 @@ class Launches:
         name = f"{labels.run_name(self._engine.project, run.run_id)}-after-{former[:12]}"
         with self._locks.of(run.run_id):
             if not self._is_under_way(run, self._engine.container(name)):
-                self._make(run, image, command, name)
+                self._make(run, image, command, name, self._services(run))
 
     def _launch(self, run: DagsterRun, image: str, command: Sequence[str], cold: bool) -> None:
         name = labels.run_name(self._engine.project, run.run_id)
         if self._is_under_way(run, self._engine.container(name)):
             return
-        if not cold and self._hand_over_to_any(run, image, name):
+        services = self._services(run)
+        if not cold and self._hand_over_to_any(run, image, name, services):
             return
-        self._make(run, image, command, name)
+        self._make(run, image, command, name, services)
 
     def _is_under_way(self, run: DagsterRun, container: dict[str, Any] | None) -> bool:
         """Go on with a launch that got as far as ``container``; False if it has to begin anew."""
@@ -109,9 +110,10 @@ class Launches:
         now = self._instance.get_run_by_id(run.run_id)
         return now is not None and now.status == DagsterRunStatus.STARTING
 
-    def _hand_over_to_any(self, run: DagsterRun, image: str, name: str) -> bool:
+    def _hand_over_to_any(
+        self, run: DagsterRun, image: str, name: str, services: list[dict[str, Any]]
+    ) -> bool:
         """Whether a standby worker took the run."""
-        services = self._services(run)
         service, _ = self._service_to_copy(location_of(run), services)
         granted = limits(run.tags, service)
         standby = self.pool and self.pool.take(image, [service["Id"] for service in services])
@@ -152,9 +154,16 @@ class Launches:
         self._engine.discard(worker_id)
         return True
 
-    def _make(self, run: DagsterRun, image: str, command: Sequence[str], name: str) -> None:
+    def _make(
+        self,
+        run: DagsterRun,
+        image: str,
+        command: Sequence[str],
+        name: str,
+        services: list[dict[str, Any]],
+    ) -> None:
         """A container of the run's own, from its location's service."""
-        location, services = location_of(run), self._services(run)
+        location = location_of(run)
         service, service_image = self._service_to_copy(location, services)
         granted = limits(run.tags, service)
         images.ensure(self._engine, image, location, services)
