@@ -1,0 +1,33 @@
+"""What people see: progress on stderr, so that stdout stays for the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def say(text: str) -> None:
+    """Print one line of progress, exactly as given."""
+    err.print(text, markup=False)
+
+
+def complain(text: str) -> None:
+    """Print one error line, exactly as given."""
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(text, markup=False)
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Show that a step is under way, then that it is done and how long it took."""
+    started = time.monotonic()
+    with err.status(name):
+        yield
+    err.print("[green]✓[/]", end=" ")
+    err.print(f"{name} ({time.monotonic() - started:.1f} s)", markup=False)
