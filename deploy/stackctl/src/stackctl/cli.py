@@ -8,6 +8,7 @@ import typer
 
 from stackctl.console import complain
 from stackctl.errors import INTERRUPTED, StackctlError
+from stackctl.images import list_images
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +24,9 @@ app = typer.Typer(
 @app.callback()
 def _commands() -> None:
     """So that one command alone is not taken for the program."""
+
+
+app.command("images")(list_images)
 
 
 def main() -> None:

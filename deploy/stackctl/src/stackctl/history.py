@@ -1,0 +1,73 @@
+"""The repository's files at some commit, or as they stand now."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stackctl.docker import ROOT
+from stackctl.errors import USAGE, StackctlError
+
+
+def git(*arguments: str, folder: Path = ROOT) -> str:
+    """Run one git command in the repository. Raises StackctlError with its last line."""
+    try:
+        done = subprocess.run(  # no shell, and arguments of our own
+            ["git", *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise StackctlError("there is no git command here. Way out: install it") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise StackctlError(f"git {arguments[0]}: {lines[-1] if lines else 'it failed'}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files at ``commit``; "" means those that stand in ``folder`` and git does not ignore."""
+
+    commit: str = ""
+    folder: Path = ROOT
+
+    @cached_property
+    def identities(self) -> dict[str, str]:
+        """What each path holds: mode and content at a commit, "" where they stand now."""
+        if not self.commit:
+            listed = git(
+                *("ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+                folder=self.folder,
+            )
+            paths = filter(None, listed.split("\0"))
+            return {path: "" for path in paths if (self.folder / path).is_file()}
+        entries = git("ls-tree", "-r", "-z", "--full-tree", self.commit, folder=self.folder)
+        pairs = (entry.partition("\t") for entry in entries.split("\0") if entry)
+        return {path: identity for identity, _, path in pairs}
+
+    def read(self, path: str) -> str:
+        """A file's text. Raises StackctlError where there is none."""
+        if path not in self.identities:
+            raise StackctlError(f"there is no {path} at {self.commit or 'this place'}")
+        if self.commit:
+            return git("show", f"{self.commit}:{path}", folder=self.folder)
+        return (self.folder / path).read_text()
+
+
+def fork_point(reference: str, folder: Path = ROOT) -> str:
+    """Where HEAD's history left that of ``reference``, as in `git diff reference...HEAD`."""
+    try:
+        git("rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}", folder=folder)
+        return git("merge-base", reference, "HEAD", folder=folder).strip()
+    except StackctlError:
+        raise StackctlError(
+            f"{reference!r} is no commit that shares history with HEAD here. Way out: fetch the"
+            " whole history (git fetch --unshallow), or name another one",
+            USAGE,
+        ) from None
