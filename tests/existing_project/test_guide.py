@@ -1,0 +1,82 @@
+"""docs/existing-project.md turns a project of the older layout into a location that is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guide import follow
+from scaffold import make_location
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+GUIDE = REPOSITORY / "docs/existing-project.md"
+UNTRACKED = shutil.ignore_patterns(".venv", "__pycache__", ".*_cache", "*.egg-info", "build")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the sample project and, beside it, what of this repository the guide uses."""
+    shutil.copytree(HERE / "acme-pipelines", tmp_path / "acme-pipelines", ignore=UNTRACKED)
+    repository = tmp_path / "dagster-stack"
+    for part in ("deploy/tools", "code_locations/analytics"):
+        shutil.copytree(REPOSITORY / part, repository / part, ignore=UNTRACKED)
+    # uv itself is there already: this test runs by it.
+    (repository / ".tools").symlink_to(REPOSITORY / ".tools")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No telemetry, no instance of the user's, and none of the project's settings."""
+    for name in [name for name in os.environ if name.startswith("DAGSTER_")]:
+        monkeypatch.delenv(name)
+    for name in ("SHOP_URL", "SHOP_TOKEN", "ACME_WAREHOUSE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    monkeypatch.setenv("DG_CLI_CONFIG", str(tmp_path / "dg.toml"))
+
+
+def names(stock: dict[str, Any], kind: str, key: str = "name") -> set[str]:
+    return {one[key] for one in stock[kind]}
+
+
+def test_the_guide_keeps_what_the_project_defines(folder: Path) -> None:
+    repository = folder / "dagster-stack"
+    said = follow(
+        GUIDE, repository, {"make location NAME=acme": lambda: make_location(repository, "acme")}
+    )
+    before, after = (
+        json.loads((folder / f"acme-{when}.json").read_text()) for when in ("before", "after")
+    )
+    assert after == before
+    # Not equal for being empty: this is what the sample holds.
+    assert names(before, "assets", "asset_key") == {
+        "exchange_rates",
+        "orders",
+        "products",
+        "reports/reorder",
+        "revenue",
+        "suppliers",
+    }
+    assert {asset["group_name"] for asset in before["assets"]} == {"sales"}
+    assert names(before, "jobs") == {"daily_sales_job", "refresh_catalog_job", "reorder_job"}
+    assert len(before["schedules"]) == 2
+    assert names(before, "sensors") == {"reorder_sensor"}
+    assert names(before, "resources") == {"shop", "warehouse"}
+    assert names(before, "asset_checks") == {"products_have_prices"}
+    # Its own tests, in both places, and the check of the definitions.
+    assert said.count("4 passed") == 2
+    assert "All definitions loaded successfully" in said
+    # It is a location of the stack's layout, not the old one in another place.
+    source = repository / "code_locations/acme/src/acme"
+    assert "load_from_defs_folder" in (source / "definitions.py").read_text()
+    assert not (source / "assets.py").exists()
+    assert (source / "defs/sales/assets.py").exists()
+    example = source / "defs/assets/my_acme_asset.py"
+    assert not example.exists()
