@@ -1,27 +1,10 @@
-"""docker-compose.yml without docker: unit tests run where there is none."""
+"""For all tests."""
 
 from __future__ import annotations
 
-import io
 import os
-import re
-from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
-
-
-def resolve(text: str, root: Path) -> dict[str, Any]:
-    """What `docker compose config` makes of a file's build sections, with default settings."""
-    filled = re.sub(r"\$\{(\w+)(?::-([^{}]*))?\}", lambda found: found[2] or found[1], text)
-    config: dict[str, Any] = YAML(typ="safe").load(io.StringIO(filled))
-    for service in config["services"].values():
-        if isinstance(build := service.get("build"), dict):
-            build["context"] = os.path.normpath(root / build["context"])
-            for name, folder in (build.get("additional_contexts") or {}).items():
-                build["additional_contexts"][name] = os.path.normpath(root / folder)
-    return config
 
 
 @pytest.fixture(autouse=True)
