@@ -51,8 +51,9 @@ test: ## Run all tests that this machine allows, and name what was skipped
 soak: ## Prove what only shows after many times: kills of the daemon, 1000 launches
 	@tests/soak
 
-bench: ## Measure launches against Dagster's documented compose setup, side by side
+bench: ## Measure side by side: launches, with Dagster's documented setup; shipping, with Compose alone
 	@bench/run launch_speed
+	@bench/run ship_speed
 
 check: ## Load every code location's definitions, as `dg check defs` does
 	@tests/check
