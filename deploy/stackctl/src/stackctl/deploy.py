@@ -90,19 +90,19 @@ class Shipping:
         revision: str,
     ) -> Outcome:
         service, name = self.service, str(report["candidate"]["image"])
-        former: list[Container] = []
+        former = service.containers()
         try:
             # Its runs look for it by this name.
             docker("image", "tag", candidate.image, name)
             with step("Switching"):
-                former = switch.switch(service, candidate)
+                switch.switch(service, candidate, former)
             with step("Verifying that webserver and daemon serve it"):
                 switch.verify(service, self.control, candidate, name, _VERIFY_S)
         except switch.NotServed as error:
             if not any(one.running for one in former):
                 raise
             with step("Rolling back"):
-                switch.step_back(service, candidate, former, str(error))
+                switch.step_back(service, candidate, former[0], str(error))
         except BaseException:
             switch.repair(service)
             raise

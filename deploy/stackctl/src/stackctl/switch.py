@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NoReturn
+
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from stackctl import candidate as candidates
@@ -15,20 +18,19 @@ class NotServed(StackctlError):
     """The control plane does not serve the new release."""
 
 
-def switch(service: Service, candidate: Container) -> list[Container]:
-    """Let the candidate in and the others end; these, stopped.
+def switch(service: Service, candidate: Container, former: Sequence[Container]) -> None:
+    """Let the candidate in and the ``former`` containers end. Raises NotServed if it has ended.
 
-    A container that ends serves the calls that it has, and takes no more: those find the
+    A container that is stopped serves the calls that it has, and takes no more: those find the
     candidate, for both have the same names until then.
     """
-    former = service.containers()
     docker("image", "tag", candidate.image, service.live_image)
     policy = str(service.stack.config["services"][service.location].get("restart", "no"))
     candidates.let_in(service, candidate, policy)
+    _check_alive(candidate)
     running = [one.id for one in former if one.running]
     if running:
         docker("container", "stop", *running)
-    return former
 
 
 def verify(service: Service, control: ControlPlane, now: Container, image: str, s: float) -> None:
@@ -46,9 +48,8 @@ def verify(service: Service, control: ControlPlane, now: Container, image: str, 
         webserver.communicate()
 
 
-def step_back(service: Service, failed: Container, former: list[Container], why: str) -> None:
+def step_back(service: Service, failed: Container, old: Container, why: str) -> NoReturn:
     """Have the former release serve again, then end the failed one. Raises StackctlError."""
-    old = next(one for one in former)
     docker("container", "start", old.id)
     docker("image", "tag", old.image, service.live_image)
     Retrying(
@@ -83,14 +84,20 @@ def repair(service: Service) -> None:
             end(one)
 
 
+def _check_alive(container: Container) -> None:
+    """Raise NotServed if it has ended since it was started by hand, also if it was restarted."""
+    found = inspect("container", container.id)
+    if not found:
+        raise NotServed("somebody removed its container")
+    if found[0]["RestartCount"] or not found[0]["State"]["Running"]:
+        raise NotServed("its container ended as soon as it was live")
+
+
 def _wait_for_daemon(
     service: Service, control: ControlPlane, now: Container, image: str, seconds: float
 ) -> None:
     def served() -> bool:
-        found = inspect("container", now.id)
-        state = found[0]["State"]["Status"] if found else "removed"
-        if state != "running":
-            raise NotServed(f"its container is {state} a moment after it went live")
+        _check_alive(now)
         try:
             return control.served_by_daemon().get(service.location) == image
         except DockerError as error:
