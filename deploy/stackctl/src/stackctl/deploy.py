@@ -12,8 +12,8 @@ from stackctl import gate, records, retention, switch
 from stackctl.changes import Change, changes
 from stackctl.console import err, say, step
 from stackctl.control_plane import ControlPlane
-from stackctl.docker import docker
-from stackctl.errors import StackctlError
+from stackctl.docker import docker, inspect
+from stackctl.errors import ROLLED_BACK, StackctlError
 from stackctl.lock import who
 from stackctl.records import Record
 from stackctl.service import Container, Service
@@ -91,6 +91,7 @@ class Shipping:
     ) -> Outcome:
         service, name = self.service, str(report["candidate"]["image"])
         former = service.containers()
+        kept = inspect("image", name)
         try:
             # Its runs look for it by this name.
             docker("image", "tag", candidate.image, name)
@@ -102,7 +103,12 @@ class Shipping:
             if not any(one.running for one in former):
                 raise
             with step("Rolling back"):
-                switch.step_back(service, candidate, former[0], str(error))
+                switch.step_back(service, candidate, former[0])
+                if not kept:
+                    # Nothing to go back to.
+                    docker("image", "rm", name)
+            why = f"rolled back, the former release serves again: {error}"
+            raise StackctlError(why, ROLLED_BACK) from None
         except BaseException:
             switch.repair(service)
             raise

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from stackctl import candidate as candidates
 from stackctl.control_plane import ControlPlane, answer
 from stackctl.docker import DockerError, docker, inspect, remove_container
-from stackctl.errors import ROLLED_BACK, StackctlError
+from stackctl.errors import StackctlError
 from stackctl.service import Container, Service
 
 
@@ -48,8 +47,8 @@ def verify(service: Service, control: ControlPlane, now: Container, image: str, 
         webserver.communicate()
 
 
-def step_back(service: Service, failed: Container, old: Container, why: str) -> NoReturn:
-    """Have the former release serve again, then end the failed one. Raises StackctlError."""
+def step_back(service: Service, failed: Container, old: Container) -> None:
+    """Have the former release serve again, then end the failed one."""
     docker("container", "start", old.id)
     docker("image", "tag", old.image, service.live_image)
     Retrying(
@@ -58,7 +57,6 @@ def step_back(service: Service, failed: Container, old: Container, why: str) -> 
         wait=wait_fixed(0.2),
     )(lambda: inspect("container", old.id)[0]["State"].get("Health", {}).get("Status") == "healthy")
     end(failed)
-    raise StackctlError(f"rolled back, the former release serves again: {why}", ROLLED_BACK)
 
 
 def end(container: Container) -> None:
