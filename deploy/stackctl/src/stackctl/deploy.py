@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from stackctl import gate, records, retention, switch
 from stackctl.changes import Change, changes
 from stackctl.console import err, say, step
 from stackctl.control_plane import ControlPlane
-from stackctl.docker import docker, inspect
+from stackctl.docker import DockerError, docker, inspect
 from stackctl.errors import ROLLED_BACK, StackctlError
 from stackctl.lock import who
 from stackctl.records import Record
@@ -105,8 +106,9 @@ class Shipping:
             with step("Rolling back"):
                 switch.step_back(service, candidate, former[0])
                 if not kept:
-                    # Nothing to go back to.
-                    docker("image", "rm", name)
+                    # Nothing to go back to; unless a run has it already.
+                    with suppress(DockerError):
+                        docker("image", "rm", name)
             why = f"rolled back, the former release serves again: {error}"
             raise StackctlError(why, ROLLED_BACK) from None
         except BaseException:
