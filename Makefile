@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status build dev test soak bench check lint format reset engine base-images
+.PHONY: help up down ps logs status build deploy rollback releases diff watch dev test soak bench check lint format reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -27,6 +27,21 @@ status: ## Code locations with image and load state, schedules with their next t
 build: ## Build the images; only what changed is built anew
 	@$(CTL)/build
 
+deploy: ## Ship one location: LOCATION=elt, from this checkout or IMAGE=registry/name@sha256:...
+	@$(CTL)/stackctl deploy $(LOCATION) $(if $(IMAGE),--image=$(IMAGE))
+
+rollback: ## Go back to the release before, or TO=release: LOCATION=elt
+	@$(CTL)/stackctl rollback $(LOCATION) $(if $(TO),--to=$(TO))
+
+releases: ## List the releases that are kept: all, or of LOCATION=elt
+	@$(CTL)/stackctl releases $(LOCATION)
+
+diff: ## Show what a deploy would change in definitions: LOCATION=elt
+	@$(CTL)/stackctl diff $(LOCATION) $(if $(IMAGE),--image=$(IMAGE))
+
+watch: ## Ship a location whenever a file of it changes: all, or LOCATION=elt
+	@$(CTL)/stackctl watch $(LOCATION)
+
 dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing else
 	@deploy/embedded/dev
 
@@ -36,8 +51,9 @@ test: ## Run all tests that this machine allows, and name what was skipped
 soak: ## Prove what only shows after many times: kills of the daemon, 1000 launches
 	@tests/soak
 
-bench: ## Measure launches against Dagster's documented compose setup, side by side
+bench: ## Measure side by side: launches, with Dagster's documented setup; shipping, with Compose alone
 	@bench/run launch_speed
+	@bench/run ship_speed
 
 check: ## Load every code location's definitions, as `dg check defs` does
 	@tests/check

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from stackctl.docker import ROOT
 from stackctl.errors import USAGE, StackctlError
 from stackctl.history import Files, fork_point
-from stackctl.image_inputs import Image, images
-from stackctl.images import COMPOSE_FILE, changed
+from stackctl.image_cli import COMPOSE_FILE, changed
+from stackctl.image_inputs import Image, images_of
 
 CONTROL_PLANE = {"secrets", "migrate", "webserver"}
 LOCATIONS = {"elt", "analytics"}
@@ -37,7 +37,7 @@ def resolve(text: str, root: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def ours() -> list[Image]:
-    return images(resolve((ROOT / COMPOSE_FILE).read_text(), ROOT), Files())
+    return images_of(resolve((ROOT / COMPOSE_FILE).read_text(), ROOT), Files())
 
 
 def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]) -> None:
@@ -136,13 +136,17 @@ class Repository:
         before = Files(fork_point(reference, self.folder), self.folder)
         now = Files("HEAD", self.folder)
         old, new = (
-            images(resolve(files.read(COMPOSE_FILE), self.folder), files) for files in (before, now)
+            images_of(resolve(files.read(COMPOSE_FILE), self.folder), files)
+            for files in (before, now)
         )
         return {image.name for image in changed(old, before, new, now, tests=tests)}
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    # In a git hook these would name the repository that is committed to.
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
     return Repository(tmp_path)
 
 

@@ -87,6 +87,42 @@ def after_locations(
     os.execvp(command[0], command)
 
 
+@app.command("compare")
+def compare(
+    candidate: Annotated[str, typer.Argument(help="host:port of a code server.")],
+    live: Annotated[str | None, typer.Option(help="host:port of the one that serves now.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to wait for the candidate.")] = 120,
+) -> None:
+    """Print as JSON what a code server defines, and what the live one does beside it."""
+    from control_plane import definitions
+
+    with _one_line_errors():
+        print(json.dumps(definitions.report(candidate, live, seconds)))
+
+
+@app.command("runs")
+def runs_command(
+    location: Annotated[str, typer.Argument(help="A code location.")],
+) -> None:
+    """Print as JSON the location's runs that have not ended: id, job, status, image."""
+    from control_plane import runs
+
+    with _one_line_errors():
+        print(json.dumps(runs.unfinished(location)))
+
+
+@app.command("await-release")
+def await_release(
+    location: Annotated[str, typer.Argument(help="A code location.")],
+    image: Annotated[str, typer.Argument(help="The image that its code server names.")],
+    seconds: Annotated[float, typer.Option(help="How long to wait at most.")] = 60,
+    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",
+) -> None:
+    """Wait until the webserver serves a location from this image; 1 when it does not."""
+    with _one_line_errors():
+        status.await_release(url, location, image, seconds)
+
+
 @app.command("status")
 def status_command(
     url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",

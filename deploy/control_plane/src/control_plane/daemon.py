@@ -17,16 +17,22 @@ from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handle
 
 from control_plane.connections import keep_connections
 from control_plane.queue_daemon import daemons
+from control_plane.served import ServedFile
 
 
 @click.command()
+@click.option(
+    "--served",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file to keep the images of the loaded code locations in, as JSON.",
+)
 @click.option(
     "--workspace",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
     help="The workspace.yaml that names the code locations.",
 )
-def main(workspace: Path) -> None:
+def main(workspace: Path, served: Path | None) -> None:
     """Run Dagster's daemon, and the run launcher's watch beside it."""
     setup_interrupt_handlers()
     with capture_interrupts(), DagsterInstance.get() as instance:
@@ -37,6 +43,9 @@ def main(workspace: Path) -> None:
             instance, workspace_load_target=target, gen_daemons=daemons
         ) as controller:
             share_log_format("compose_run_launcher")
+            if served is not None:
+                # The controller keeps what it loads to itself.
+                ServedFile(controller._workspace_process_context, served).start()
             controller.check_daemon_loop()
 
 

@@ -110,6 +110,33 @@ def wait(url: str, seconds: float, expect: Collection[str] = ()) -> Status:
         raise StackError(f"the webserver at {url} does not answer: {reason}") from None
 
 
+def await_release(url: str, name: str, image: str, seconds: float) -> None:
+    """Wait until the webserver has loaded location ``name`` from ``image``.
+
+    Raises StackError that says what it has instead after ``seconds``.
+    """
+
+    def seen() -> Location | None:
+        found = [location for location in fetch(url).locations if location.name == name]
+        return found[0] if found else None
+
+    def other(location: Location | None) -> bool:
+        return location is None or location.state != "LOADED" or location.image != image
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(httpx.HTTPError) | retry_if_result(other),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(0.2),
+    )
+    try:
+        retrying(seen)
+    except RetryError as error:
+        problem = error.last_attempt.exception()
+        location = None if problem else error.last_attempt.result()
+        has = location and (location.error or f"{location.state}, image {location.image}")
+        raise StackError(f"{name} is {problem or has or 'not in the workspace'}") from None
+
+
 def parse(url: str, data: Mapping[str, Any]) -> Status:
     """Read the answer to WORKSPACE_QUERY."""
     workspace = data["workspaceOrError"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import typer
 
+from stackctl import image_cli, ship_cli, watch_cli
 from stackctl.console import complain
-from stackctl.errors import INTERRUPTED, StackctlError
-from stackctl.images import list_images
+from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,23 +22,31 @@ app = typer.Typer(
     " gate or a safeguard, nothing changed; 4 rolled back; 5 locked by another command;"
     " 130 interrupted, and put right.",
 )
-
-
-@app.callback()
-def _commands() -> None:
-    """So that one command alone is not taken for the program."""
-
-
-app.command("images")(list_images)
+for command in (
+    ship_cli.deploy,
+    ship_cli.rollback,
+    ship_cli.diff,
+    ship_cli.releases,
+    watch_cli.watch,
+    image_cli.images,
+):
+    app.command()(command)
 
 
 def main() -> None:
     """Run a command; what goes wrong is one line, never a traceback."""
+    # A CI that cancels sends SIGTERM.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except StackctlError as error:
         complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("interrupted")
+    except Interrupted:
+        complain("interrupted; what was under way is undone or finished")
         sys.exit(INTERRUPTED)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted

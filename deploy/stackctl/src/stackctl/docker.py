@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stackctl.errors import StackctlError
 
@@ -17,32 +17,55 @@ ROOT = Path(__file__).resolve().parents[4]
 _NO_DOCKER = (
     "there is no docker command here. Way out: install it, or run the stack without it: make dev"
 )
+_FOUND_NOTHING = ("no such", "not found")
 
 
 class DockerError(StackctlError):
     """A docker command failed; the message is the last that it said."""
 
+    def __init__(self, command: str, output: str) -> None:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        self.reason = lines[-1] if lines else "it failed, and said nothing"
+        super().__init__(f"{command}: {self.reason}")
+        self.output = output
 
-def docker(
-    *arguments: str, environment: Mapping[str, str] | None = None, given: str | None = None
-) -> str:
+
+def docker(*arguments: str, environment: Mapping[str, str] | None = None, given: str = "") -> str:
     """Run one docker command and return what it printed. Raises DockerError when it fails."""
+    process = begin(*arguments, environment=environment)
     try:
-        done = subprocess.run(  # no shell, and arguments of our own
+        answer, problems = process.communicate(given)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if process.returncode:
+        raise DockerError(f"docker {' '.join(arguments[:2])}", problems or answer)
+    return answer
+
+
+def begin(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    output: int | IO[str] = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    """Start a docker command, with pipes to all three of its streams.
+
+    In a session of its own: Ctrl-C is for this program, which then ends what it began.
+    """
+    try:
+        return subprocess.Popen(
             ["docker", *arguments],
             cwd=ROOT,
             env=os.environ | dict(environment or {}),
-            input=given,
-            stdin=None if given is not None else subprocess.DEVNULL,
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError:
         raise StackctlError(_NO_DOCKER) from None
-    if done.returncode:
-        raise DockerError(f"docker {' '.join(arguments[:2])}: {_reason(done.stderr)}")
-    return done.stdout
 
 
 def inspect(kind: str, *names: str) -> list[dict[str, Any]]:
@@ -51,14 +74,16 @@ def inspect(kind: str, *names: str) -> list[dict[str, Any]]:
         return []
     try:
         found: list[dict[str, Any]] = json.loads(docker(kind, "inspect", *names))
-    except DockerError:
+    except DockerError as error:
+        if not any(words in str(error).lower() for words in _FOUND_NOTHING):
+            raise
         if len(names) == 1:
             return []
         return [one for name in names for one in inspect(kind, name)]
     return found
 
 
-def _reason(stderr: str) -> str:
-    """The last line that says something."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else "it failed, and said nothing"
+def remove_container(name: str) -> None:
+    """Remove a container, running or not; one that is gone is fine."""
+    if inspect("container", name):
+        docker("container", "rm", "--force", "--volumes", name)

@@ -22,3 +22,7 @@ class StackctlError(Exception):
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Interrupted(BaseException):
+    """A signal asked the command to end. Not an Exception: no handler may take it for one."""

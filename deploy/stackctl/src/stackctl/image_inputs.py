@@ -62,7 +62,7 @@ class Image:
         }
 
 
-def images(config: Mapping[str, Any], files: Files) -> list[Image]:
+def images_of(config: Mapping[str, Any], files: Files) -> list[Image]:
     """The images that a resolved compose file builds, in its order, as ``files`` make them."""
     locations = set(Stack(dict(config)).locations)
     services: Mapping[str, Any] = config["services"]

@@ -92,7 +92,8 @@ class Engine:
             label.COMPOSE_SERVICE: location,
             label.COMPOSE_ONEOFF: "False",
         }
-        found = self.api.containers(all=True, filters={"label": _equal(wanted)})
+        listed = self.api.containers(all=True, filters={"label": _equal(wanted)})
+        found = [container for container in listed if not _is_candidate(container)]
         ordered = sorted(found, key=lambda c: (c["State"] != "running", -c["Created"]))
         inspected = (self.container(container["Id"]) for container in ordered)
         return [container for container in inspected if container is not None]
@@ -106,12 +107,13 @@ class Engine:
         """All code locations that run now, as a listing shows them: id, labels, state."""
         filters = {"label": _equal(self._code_location_labels())}
         found: list[dict[str, Any]] = self.api.containers(filters=filters)
-        return found
+        return [container for container in found if not _is_candidate(container)]
 
     def healthy_code_locations(self, since: float) -> Iterator[str]:
         """Ids of code-location containers as they become healthy, from a Unix time on."""
         for event in self._events(since, "health_status", self._code_location_labels()):
-            if event["Action"] == "health_status: healthy":
+            name = event["Actor"]["Attributes"].get("name", "")
+            if event["Action"] == "health_status: healthy" and not label.names_candidate(name):
                 yield event["Actor"]["ID"]
 
     def ended_runs(self, since: float) -> Iterator[str]:
@@ -253,6 +255,10 @@ def may_pass(error: BaseException) -> bool:
         text = f"{error} {error.explanation or ''}".lower()
         return status in {502, 503, 504} or any(words in text for words in _SHORTAGES)
     return isinstance(error, (docker.errors.DockerException, requests.exceptions.RequestException))
+
+
+def _is_candidate(listed: Mapping[str, Any]) -> bool:
+    return any(label.names_candidate(name) for name in listed["Names"] or ())
 
 
 def addresses(container: Mapping[str, Any]) -> list[str]:

@@ -53,6 +53,14 @@ def standby_name(project: str, location: str, ticket: str) -> str:
     return f"{project}-standby-{location}-{ticket}"
 
 
+def names_candidate(name: str) -> bool:
+    """Whether a container of this name is a release that is being tried out beside the live one.
+
+    It has all labels of its service already, and must be neither copied nor pinned.
+    """
+    return name.endswith("-candidate")
+
+
 def run_of(project: str, name: str) -> str:
     """The id of the run that a container of this name belongs to; empty when there is none."""
     match = re.fullmatch(rf"/?{re.escape(project)}-run-([0-9a-f-]{{36}})(-after-.*)?", name)

@@ -11,12 +11,12 @@ from stackctl.console import out
 from stackctl.docker import ROOT, DockerError, docker
 from stackctl.errors import StackctlError
 from stackctl.history import Files, fork_point
-from stackctl.image_inputs import Image, images
+from stackctl.image_inputs import Image, images_of
 
 COMPOSE_FILE = "docker-compose.yml"
 
 
-def list_images(
+def images(
     changed_since: Annotated[
         str,
         typer.Option(metavar="REF", help="Only those that differ between HEAD and its fork point."),
@@ -33,11 +33,11 @@ def list_images(
 ) -> None:
     """List the images that docker-compose.yml builds. Needs the docker command, and no engine."""
     now = Files("HEAD" if changed_since else "")
-    found = images(compose_config(now), now)
+    found = images_of(compose_config(now), now)
     if changed_since:
         before = Files(fork_point(changed_since))
         # Without a compose file at that commit, everything is new.
-        old = images(compose_config(before), before) if COMPOSE_FILE in before.identities else []
+        old = images_of(compose_config(before), before) if COMPOSE_FILE in before.identities else []
         found = changed(old, before, found, now, tests=tests)
     if locations:
         found = [image for image in found if image.location]

@@ -1,0 +1,37 @@
+"""Runs that have not ended."""
+
+from __future__ import annotations
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import DOCKER_IMAGE_TAG
+
+_PAGE = 1000
+
+
+def unfinished(location: str) -> list[dict[str, str | None]]:
+    """The location's runs that wait or run now, newest first: id, job, status, image.
+
+    ``image`` is the one that the run was created with, None when its code server named none.
+    """
+    with DagsterInstance.get() as instance:
+        return [
+            {"id": run.run_id, "job": run.job_name, "status": run.status.value, "image": image(run)}
+            for run in _all(instance, list(NOT_FINISHED_STATUSES))
+            if run.remote_job_origin and run.remote_job_origin.location_name == location
+        ]
+
+
+def image(run: DagsterRun) -> str | None:
+    """The image that the run was created with; also for one that waits."""
+    origin = run.job_code_origin
+    stated = origin.repository_origin.container_image if origin else None
+    return run.tags.get(DOCKER_IMAGE_TAG) or stated
+
+
+def _all(instance: DagsterInstance, statuses: list[DagsterRunStatus]) -> list[DagsterRun]:
+    found: list[DagsterRun] = []
+    filters = RunsFilter(statuses=statuses)
+    while page := instance.get_runs(filters, found[-1].run_id if found else None, _PAGE):
+        found.extend(page)
+    return found

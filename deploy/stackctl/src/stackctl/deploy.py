@@ -1,0 +1,180 @@
+"""Life of a release: gate, switch, verify, or back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from stackctl import candidate as candidates
+from stackctl import gate, records, retention, switch
+from stackctl.changes import Change, changes
+from stackctl.console import err, say, step
+from stackctl.control_plane import ControlPlane
+from stackctl.docker import DockerError, docker, inspect
+from stackctl.errors import ROLLED_BACK, StackctlError
+from stackctl.lock import who
+from stackctl.records import Record
+from stackctl.service import Container, Service
+
+_VERIFY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did, for people and machines."""
+
+    location: str
+    release: str | None
+    former: str | None
+    went_live: bool
+    changes: list[Change] = field(default_factory=list)
+    removed_releases: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Shipping:
+    """One location's way from one release to another, under its lock."""
+
+    service: Service
+    control: ControlPlane
+    gate_seconds: float
+
+    def deploy(self, image_of: Callable[[], str], how: str, revision: str) -> Outcome:
+        """Bring the image live. Raises StackctlError; then what served before serves."""
+        service = self.service
+        switch.repair(service)
+        image = image_of()
+        serving = service.serving()
+        if serving and _is_current(service, serving, image):
+            release = self._release_of(serving)
+            say(f"{service.location} serves release {release} already, nothing to do")
+            return Outcome(service.location, release, release, went_live=False)
+        candidate, report = self._pass_gate(image)
+        differences = show_changes(report)
+        return self._go_live(candidate, report, differences, how, revision)
+
+    def diff(self, image_of: Callable[[], str]) -> Outcome:
+        """What bringing the image live would change; nothing is."""
+        switch.repair(self.service)
+        _, report = self._pass_gate(image_of())
+        candidates.discard(self.service)
+        former = _tag(report["live"]["image"]) if report["live"] else None
+        release = _tag(report["candidate"]["image"])
+        differences = show_changes(report)
+        return Outcome(self.service.location, release, former, False, differences)
+
+    def _pass_gate(self, image: str) -> tuple[Container, dict[str, Any]]:
+        """The candidate that passed, and what it defines. One that does not is removed."""
+        try:
+            with step("Starting the release beside the one that serves"):
+                candidate = candidates.make(self.service, image)
+            with step("Gate: it serves, its definitions load, nothing is missing"):
+                report = gate.examine(self.service, self.control, candidate, self.gate_seconds)
+        except BaseException:
+            candidates.discard(self.service)
+            raise
+        return candidate, report
+
+    def _go_live(
+        self,
+        candidate: Container,
+        report: dict[str, Any],
+        differences: list[Change],
+        how: str,
+        revision: str,
+    ) -> Outcome:
+        service, name = self.service, str(report["candidate"]["image"])
+        former = service.containers()
+        kept = inspect("image", name)
+        try:
+            # Its runs look for it by this name.
+            docker("image", "tag", candidate.image, name)
+            with step("Switching"):
+                switch.switch(service, candidate, former)
+            with step("Verifying that webserver and daemon serve it"):
+                switch.verify(service, self.control, candidate, name, _VERIFY_S)
+        except switch.NotServed as error:
+            if not any(one.running for one in former):
+                raise
+            with step("Rolling back"):
+                switch.step_back(service, candidate, former[0])
+                if not kept:
+                    # Nothing to go back to; unless a run has it already.
+                    with suppress(DockerError):
+                        docker("image", "rm", name)
+            why = f"rolled back, the former release serves again: {error}"
+            raise StackctlError(why, ROLLED_BACK) from None
+        except BaseException:
+            switch.repair(service)
+            raise
+        for one in former:
+            switch.end(one)
+        release = _tag(name)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        records.write(self.control, service.location, Record(release, now, who(), revision, how))
+        say(f"{service.location} serves release {release}")
+        before = _tag(report["live"]["image"]) if report["live"] else None
+        return Outcome(service.location, release, before, True, differences, self._prune(candidate))
+
+    def _prune(self, live: Container) -> list[str]:
+        service = self.service
+        found = retention.releases(service, records.read(self.control, service.location))
+        if len(found) <= retention.to_keep(service) + 1:
+            return []
+        used = self.uses()
+        going = retention.superfluous(found, live.image, used, retention.to_keep(service))
+        gone = retention.prune(service, going)
+        if gone:
+            say(f"removed old releases: {', '.join(gone)}")
+        return gone
+
+    def uses(self) -> dict[str, int]:
+        """How many runs that have not ended use each release."""
+        counted: dict[str, int] = {}
+        for run in self.control.ask("runs", self.service.location):
+            release = _tag(run["image"] or "")
+            counted[release] = counted.get(release, 0) + 1
+        return counted
+
+    def _release_of(self, container: Container) -> str:
+        found = retention.releases(self.service, [])
+        named = [one.release for one in found if one.image == container.image]
+        return named[0] if named else container.image[:19]
+
+    def previous(self) -> str:
+        """The release that served before the one that does. Raises StackctlError without one."""
+        serving = self.service.serving()
+        found = retention.releases(self.service, records.read(self.control, self.service.location))
+        others = [one for one in found if not serving or one.image != serving.image]
+        if not others:
+            raise StackctlError(
+                f"no other release of {self.service.location} is kept on this engine"
+            )
+        return others[0].release
+
+
+def show_changes(report: dict[str, Any]) -> list[Change]:
+    """Print what the candidate defines that the live server does not, and the reverse."""
+    live = report["live"]["definitions"] if report["live"] else {}
+    found = changes(live, report["candidate"]["definitions"])
+    if not found:
+        say("  definitions: no difference")
+    colors = {"added": "green", "changed": "yellow", "removed": "red"}
+    for change in found:
+        err.print(f"  {change}", style=colors[change.how], markup=False)
+    return found
+
+
+def _is_current(service: Service, serving: Container, image: str) -> bool:
+    return serving.image == image and serving.config_hash == service.config_hash()
+
+
+def _tag(image: str) -> str:
+    return image.rpartition(":")[2]

@@ -1,0 +1,150 @@
+"""What a release has to show before anybody gets it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from stackctl.changes import count
+from stackctl.control_plane import PORT, ControlPlane, answer
+from stackctl.docker import begin, inspect
+from stackctl.errors import REFUSED, StackctlError
+from stackctl.service import Container, Service
+
+_LOG_LINES = 400
+# An exception's own line: its class, with or without modules, and what it says.
+_CAUSE = re.compile(r"^(\w+\.)*\w*(Error|Exception|Exit|Interrupt)\w*(:|$)|^entrypoint: ")
+
+
+class Refused(StackctlError):
+    """The gate does not let a release pass; nothing that serves was touched."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the gate refuses this release: {why}", REFUSED)
+
+
+def examine(
+    service: Service, control: ControlPlane, candidate: Container, seconds: float
+) -> dict[str, Any]:
+    """What the candidate and the live server define, see `control-plane compare`.
+
+    Raises Refused when the candidate ends, does not serve within ``seconds``, cannot be
+    understood, or has something against it.
+    """
+    network = control.reaches(set(candidate.networks))
+    live = service.serving()
+    beside = [f"--live={live.address(network)}:{PORT}"] if live else []
+    address = f"{candidate.address(network)}:{PORT}"
+    compare = control.begin("compare", address, *beside, f"--seconds={seconds:.0f}")
+    end = begin("container", "wait", candidate.id)
+    try:
+        _first_of(compare, end, seconds + 30)
+        if end.poll() is not None:
+            code = answer(end).strip()
+            raise Refused(f"its code server ended with exit code {code}: {_why(candidate)}")
+        report: dict[str, Any] = json.loads(_its_own_words(compare))
+        _wait_until_healthy(candidate, seconds)
+    finally:
+        for process in (compare, end):
+            process.kill()
+            process.communicate()
+    for objection in objections(report, variables(candidate.environment)):
+        raise Refused(objection)
+    return report
+
+
+def objections(report: Mapping[str, Any], present: Iterable[str]) -> list[str]:
+    """What speaks against a release, worst first; ``present`` are its environment's variables."""
+    candidate, live, ours = report["candidate"], report["live"], report["control_plane"]
+    found = []
+    theirs = candidate["dagster"]
+    if theirs and _series(theirs) > _series(ours):
+        found.append(
+            f"it is built with Dagster {theirs}, and the control plane with {ours}, which cannot"
+            " read what a newer one writes. Way out: upgrade deploy/control_plane first"
+        )
+    if count(candidate["definitions"]) == 0:
+        before = f"; what serves now has {count(live['definitions'])}" if live else ""
+        found.append(f"it loads, and defines no asset, job, schedule or sensor{before}")
+    if missing := sorted(set(candidate["variables"]) - set(present)):
+        readers = {name: ", ".join(candidate["variables"][name]) for name in missing}
+        listed = "; ".join(f"{name} (for {reader})" for name, reader in readers.items())
+        found.append(
+            f"variables that its resources read are not set: {listed}. Way out: give them to the"
+            " service in docker-compose.yml, or as NAME_FILE=/run/secrets/..."
+        )
+    if not candidate["image"]:
+        found.append(
+            "its code server does not name its image, so runs could not keep it. Way out: set"
+            " DAGSTER_IMAGE_REPOSITORY for the service in docker-compose.yml"
+        )
+    return found
+
+
+def variables(environment: Iterable[str]) -> set[str]:
+    """Names that are set in a location's processes; the entrypoint reads NAME_FILE into NAME."""
+    names = {line.split("=", 1)[0]: line.partition("=")[2] for line in environment}
+    files = {name.removesuffix("_FILE") for name, value in names.items() if _is_secret(name, value)}
+    return set(names) | files
+
+
+def cause(log: str) -> str:
+    """The line of a log that says why a code server ended."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    causes = [line for line in lines if _CAUSE.match(line)]
+    if causes:
+        return causes[-1]
+    return lines[-1] if lines else "it has written no log"
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return name.endswith("_FILE") and value.startswith("/run/secrets/")
+
+
+def _series(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def _first_of(compare: subprocess.Popen[str], end: subprocess.Popen[str], seconds: float) -> None:
+    try:
+        Retrying(
+            retry=retry_if_result(lambda over: not over),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.05),
+        )(lambda: compare.poll() is not None or end.poll() is not None)
+    except RetryError:
+        raise Refused(f"it is not known after {seconds:.0f} s whether it serves") from None
+
+
+def _its_own_words(compare: subprocess.Popen[str]) -> str:
+    try:
+        return answer(compare)
+    except StackctlError as error:
+        raise Refused(str(error)) from None
+
+
+def _wait_until_healthy(candidate: Container, seconds: float) -> None:
+    def health() -> str:
+        state = inspect("container", candidate.id)[0]["State"]
+        return str(state.get("Health", {}).get("Status", "healthy"))
+
+    try:
+        Retrying(
+            retry=retry_if_result(lambda now: now != "healthy"),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.1),
+        )(health)
+    except RetryError:
+        raise Refused(f"it serves, and Docker's probe of it is {health()}") from None
+
+
+def _why(candidate: Container) -> str:
+    process = begin("container", "logs", f"--tail={_LOG_LINES}", candidate.id)
+    out, err = process.communicate()
+    oom = inspect("container", candidate.id)[0]["State"].get("OOMKilled")
+    return "it ran out of memory" if oom else cause(err + out)

@@ -1,0 +1,73 @@
+"""Releases that are kept: what serves, what runs need, and some to go back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stackctl.docker import DockerError, docker, inspect
+from stackctl.records import Record
+from stackctl.service import Service
+
+_DEFAULT = 5
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release whose image is on the engine."""
+
+    release: str
+    image: str
+    size: int
+    """Bytes, base image included."""
+    tagged: str
+    """When it got its name here, ISO 8601."""
+    record: Record | None
+    """When it last went live by one of these commands; None when by Compose alone."""
+
+    @property
+    def when(self) -> str:
+        """When it went live, as far as is known."""
+        return self.record.when if self.record else self.tagged
+
+
+def releases(service: Service, records: Sequence[Record]) -> list[Release]:
+    """Those of a location, the latest to go live first."""
+    latest = {record.release: record for record in records}
+    pattern = f"--filter=reference={service.release_image('*')}"
+    names = docker("image", "ls", pattern, "--format={{.Repository}}:{{.Tag}}").split()
+    found = []
+    for name in names:
+        tag = name.rpartition(":")[2]
+        if tag in {"live", "next"}:
+            continue
+        for image in inspect("image", name):
+            tagged = image["Metadata"]["LastTagTime"]
+            found.append(Release(tag, image["Id"], image["Size"], tagged, latest.get(tag)))
+    return sorted(found, key=lambda one: one.when, reverse=True)
+
+
+def superfluous(
+    found: Sequence[Release], live: str | None, used: Mapping[str, int], keep: int
+) -> list[Release]:
+    """Those that may go: neither ``live`` (an image's id), nor ``used`` by a run, nor among the
+    ``keep`` latest others."""
+    others = [one for one in found if one.image != live]
+    return [one for one in others[keep:] if not used.get(one.release)]
+
+
+def prune(service: Service, going: Sequence[Release]) -> list[str]:
+    """Remove their images; the names of those that went. One that a container has stays."""
+    gone = []
+    for one in going:
+        try:
+            docker("image", "rm", service.release_image(one.release))
+        except DockerError:
+            continue
+        gone.append(one.release)
+    return gone
+
+
+def to_keep(service: Service) -> int:
+    """The setting KEEP_RELEASES."""
+    return int(service.stack.config.get("x-releases", {}).get("keep", _DEFAULT))

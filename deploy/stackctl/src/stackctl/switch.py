@@ -1,0 +1,111 @@
+"""From one release to the next without a moment in which the location does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from stackctl import candidate as candidates
+from stackctl.control_plane import ControlPlane, answer
+from stackctl.docker import DockerError, docker, inspect, remove_container
+from stackctl.errors import StackctlError
+from stackctl.service import Container, Service
+
+
+class NotServed(StackctlError):
+    """The control plane does not serve the new release."""
+
+
+def switch(service: Service, candidate: Container, former: Sequence[Container]) -> None:
+    """Let the candidate in and the ``former`` containers end. Raises NotServed if it has ended.
+
+    A container that is stopped serves the calls that it has, and takes no more: those find the
+    candidate, for both have the same names until then.
+    """
+    docker("image", "tag", candidate.image, service.live_image)
+    policy = str(service.stack.config["services"][service.location].get("restart", "no"))
+    candidates.let_in(service, candidate, policy)
+    _check_alive(candidate)
+    running = [one.id for one in former if one.running]
+    if running:
+        docker("container", "stop", *running)
+
+
+def verify(service: Service, control: ControlPlane, now: Container, image: str, s: float) -> None:
+    """Wait until webserver and daemon serve ``image``, ``s`` seconds at most. Raises NotServed."""
+    webserver = control.begin("await-release", service.location, image, f"--seconds={s:.0f}")
+    try:
+        _wait_for_daemon(service, control, now, image, s)
+        answer(webserver)
+    except NotServed:
+        raise
+    except StackctlError as error:
+        raise NotServed(f"the webserver does not serve it: {error}") from None
+    finally:
+        webserver.kill()
+        webserver.communicate()
+
+
+def step_back(service: Service, failed: Container, old: Container) -> None:
+    """Have the former release serve again, then end the failed one."""
+    docker("container", "start", old.id)
+    docker("image", "tag", old.image, service.live_image)
+    Retrying(
+        retry=retry_if_result(lambda healthy: not healthy),
+        stop=stop_after_delay(120),
+        wait=wait_fixed(0.2),
+    )(lambda: inspect("container", old.id)[0]["State"].get("Health", {}).get("Status") == "healthy")
+    end(failed)
+
+
+def end(container: Container) -> None:
+    """Stop a container as its service would, and remove it."""
+    if inspect("container", container.id):
+        docker("container", "stop", container.id)
+    remove_container(container.id)
+
+
+def repair(service: Service) -> None:
+    """Put right what an interrupted command left; what serves goes on."""
+    candidates.discard(service)
+    containers = service.containers()
+    running = [one for one in containers if one.running]
+    if not running:
+        # Down on purpose, or never up.
+        return
+    image = inspect("image", service.live_image)
+    live = [one for one in running if image and one.image == image[0]["Id"]]
+    keep = (live or running)[0]
+    for one in containers:
+        if one.id != keep.id:
+            end(one)
+
+
+def _check_alive(container: Container) -> None:
+    """Raise NotServed if it has ended since it was started by hand, also if it was restarted."""
+    found = inspect("container", container.id)
+    if not found:
+        raise NotServed("somebody removed its container")
+    if found[0]["RestartCount"] or not found[0]["State"]["Running"]:
+        raise NotServed("its container ended as soon as it was live")
+
+
+def _wait_for_daemon(
+    service: Service, control: ControlPlane, now: Container, image: str, seconds: float
+) -> None:
+    def served() -> bool:
+        _check_alive(now)
+        try:
+            return control.served_by_daemon().get(service.location) == image
+        except DockerError as error:
+            raise NotServed(f"the daemon cannot be asked: {error}") from None
+
+    try:
+        Retrying(
+            retry=retry_if_result(lambda over: not over),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.1),
+        )(served)
+    except RetryError:
+        raise NotServed(f"the daemon does not serve it after {seconds:.0f} s") from None

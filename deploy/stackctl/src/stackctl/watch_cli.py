@@ -1,0 +1,62 @@
+"""The command watch: a changed file is live within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import watchfiles
+
+from stackctl import ship_cli
+from stackctl.console import complain, say
+from stackctl.docker import ROOT
+from stackctl.errors import StackctlError
+from stackctl.stack import Stack
+
+# Until the image that a location runs is the one that its runs get, it has not been shipped: so
+# a change is built and goes live by the same way as any release, only without being asked for.
+
+
+def watch(
+    location: Annotated[str | None, typer.Argument(help="By default all locations.")] = None,
+) -> None:
+    """Ship a location whenever a file that its image is made of changes, until Ctrl-C.
+
+    A release that does not pass the gate is explained; the one before serves on.
+    """
+    stack = Stack.load()
+    if location:
+        stack.check_location(location)
+    folders = sources(stack, [location] if location else stack.locations)
+    say(f"watching {', '.join(sorted(folders.values()))}; Ctrl-C ends it")
+    for changed in watchfiles.watch(*folders, raise_interrupt=True):
+        for name in affected(folders, (Path(path) for _, path in changed)):
+            try:
+                ship_cli.deploy(name, wait=600)
+            except StackctlError as error:
+                complain(str(error))
+
+
+def sources(stack: Stack, locations: Iterable[str]) -> dict[Path, str]:
+    """Folders and files that a location's image is made of, and the location."""
+    found = {}
+    for name in locations:
+        # A location without a build of its own runs another one's image.
+        if build := stack.config["services"][name].get("build"):
+            context = ROOT / build["context"]
+            for part in ("src", "pyproject.toml", "uv.lock"):
+                found[context / part] = name
+    return found
+
+
+def affected(folders: dict[Path, str], changed: Iterable[Path]) -> list[str]:
+    """The locations that changed files belong to."""
+    names = {
+        name
+        for path in changed
+        for folder, name in folders.items()
+        if path == folder or folder in path.parents
+    }
+    return sorted(names)

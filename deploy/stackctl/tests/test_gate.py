@@ -1,0 +1,72 @@
+"""What the gate has against a release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stackctl.gate import cause, objections, variables
+
+GOOD: dict[str, Any] = {
+    "control_plane": "1.13.27",
+    "candidate": {
+        "image": "s/elt:abc",
+        "dagster": "1.13.27",
+        "definitions": {"asset": {"orders": {}}},
+        "variables": {"WAREHOUSE_PASSWORD": ["warehouse"]},
+    },
+    "live": {"definitions": {"asset": {"orders": {}, "users": {}}}},
+}
+SET = ["WAREHOUSE_PASSWORD"]
+
+
+def candidate(**changes: Any) -> dict[str, Any]:
+    return GOOD | {"candidate": GOOD["candidate"] | changes}
+
+
+def test_a_good_release_passes() -> None:
+    assert objections(GOOD, SET) == []
+    assert objections(GOOD | {"live": None}, SET) == []
+
+
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [
+        (candidate(dagster="1.14.0"), "Dagster 1.14.0, and the control plane with 1.13.27"),
+        (candidate(definitions={"resource": {"w": {}}}), "what serves now has 2"),
+        (candidate(variables={"TOKEN": ["api", "mail"]}), "not set: TOKEN (for api, mail)"),
+        (candidate(image=None), "does not name its image"),
+    ],
+)
+def test_what_is_wrong_is_said(release: dict[str, Any], words: str) -> None:
+    [objection] = objections(release, SET)
+    assert words in objection
+
+
+@pytest.mark.parametrize("older", ["1.13.5", "1.12.9", None])
+def test_an_older_dagster_is_served(older: str | None) -> None:
+    assert objections(candidate(dagster=older), SET) == []
+
+
+def test_a_secret_file_sets_its_variable() -> None:
+    environment = ["A=1", "B_FILE=/run/secrets/b", "SSL_CERT_FILE=/etc/cert.pem"]
+    assert variables(environment) == {"A", "B_FILE", "B", "SSL_CERT_FILE"}
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("Traceback\n  File y\nNameError: no x\n", "NameError: no x"),
+        (
+            "dagster._core.errors.DagsterImportError: outer\n\nThe above\nModuleNotFoundError: No"
+            " module named 'nope'\nStack Trace:\n  File y\n",
+            "ModuleNotFoundError: No module named 'nope'",
+        ),
+        ("entrypoint: X_FILE: cannot read it\n", "entrypoint: X_FILE: cannot read it"),
+        ("something else\n", "something else"),
+        ("", "it has written no log"),
+    ],
+)
+def test_the_cause_of_an_end_is_one_line(log: str, expected: str) -> None:
+    assert cause(log) == expected

@@ -1,0 +1,79 @@
+"""Runs keep the release that they were created with; releases that nobody needs go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness import Stack
+from releases import deploy, listed, put_back, write_release
+from runs import ONCE, Run, launch
+
+_SLOW = '''
+
+@dg.op
+def wait_for_file() -> None:
+    """Runs until the test says so."""
+    import pathlib
+    import time
+
+    while not pathlib.Path("/var/lib/dagster/storage/go-on").exists():
+        time.sleep(0.1)
+    print("release {marker}", flush=True)
+
+
+@dg.job
+def waiting_job() -> None:
+    """In flight while its location is shipped."""
+    wait_for_file()
+'''
+
+
+@pytest.fixture
+def keep_one(stack: Stack) -> Iterator[None]:
+    stack.settings["KEEP_RELEASES"] = "1"
+    with put_back(stack):
+        try:
+            yield
+        finally:
+            del stack.settings["KEEP_RELEASES"]
+            stack.compose("exec", "-T", "elt", "rm", "-f", "/var/lib/dagster/storage/go-on")
+
+
+def queued(stack: Stack, job: str) -> Run:
+    """A run that waits: as many as may run at once hold its place."""
+    return launch(stack, "elt", job, tags=ONCE)
+
+
+@pytest.mark.usefixtures("keep_one")
+def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> None:
+    from releases import JOB, write
+
+    write(stack, JOB.format(marker="old") + _SLOW.format(marker="old"))
+    old = deploy(stack)["release"]
+    in_flight = launch(stack, "elt", "waiting_job", tags=ONCE)
+    in_flight.wait("STARTED")
+    # What is queued while no daemon takes it has its release, too.
+    stack.compose("stop", "daemon")
+    waiting = launch(stack, "elt", "release_job", tags=ONCE)
+    stack.compose("start", "daemon", "--wait") if False else stack.compose("start", "daemon")
+    shipped = []
+    for marker in ("two", "three", "four"):
+        write_release(stack, marker)
+        shipped.append(deploy(stack)["release"])
+    kept = [one["release"] for one in listed(stack)]
+    # The live one, one to go back to, and the one that a run still needs.
+    assert kept == [shipped[2], shipped[1], old]
+    [needed] = [one for one in listed(stack) if one["release"] == old]
+    assert needed["runs"] >= 1
+
+    stack.compose("exec", "-T", "elt", "touch", "/var/lib/dagster/storage/go-on")
+    in_flight.wait()
+    waiting.wait()
+    assert in_flight.stdout() == "release old\n"
+    assert waiting.stdout() == "release old\n"
+
+    write_release(stack, "five")
+    last = deploy(stack)["release"]
+    assert [one["release"] for one in listed(stack)] == [last, shipped[2]]
