@@ -16,8 +16,8 @@ from harness import REPOSITORY, Stack
 
 # Where COPY puts things; what `uv sync` and Python make lies there, too, and does no harm.
 SHOW_FILES = (
-    "find /app /usr/local/bin /usr/local/etc -path /app/.venv -prune -o -type f -print"
-    ' | while read -r path; do sha256sum "$path"; done'
+    "find /app /usr/local/bin /usr/local/etc -path /app/.venv -prune -o"
+    " -type f ! -name '*.pyc' -exec sha256sum {} +"
 )
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet")
 
@@ -55,7 +55,7 @@ class Checkout(Stack):
 
     def build_all(self) -> dict[str, str]:
         """The same for all of them."""
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(4) as pool:
             return dict(zip(self.tags, pool.map(self.build, self.tags), strict=True))
 
     @property
@@ -145,6 +145,8 @@ def test_every_file_is_in_the_images_that_it_is_said_to_reach(checkout: Checkout
         shown = checkout.run(
             *("docker", "run", "--rm", "--network=none", "--user=0", "--entrypoint=sh"),
             *(identity, "-c", SHOW_FILES),
+            # Not every image has all of these folders.
+            check=False,
         )
         found = (line.split(maxsplit=1) for line in shown.splitlines())
         held[name] = {(Path(path).name, digest) for digest, path in found}
