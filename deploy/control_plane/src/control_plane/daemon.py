@@ -43,6 +43,7 @@ def main(workspace: Path, served: Path | None) -> None:
             instance, workspace_load_target=target, gen_daemons=daemons
         ) as controller:
             share_log_format("compose_run_launcher")
+            share_log_format("control_plane")
             if served is not None:
                 # The controller keeps what it loads to itself.
                 ServedFile(controller._workspace_process_context, served).start()

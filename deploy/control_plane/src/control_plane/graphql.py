@@ -39,6 +39,12 @@ query Workspace {
 }
 """
 
+RELOAD_MUTATION = """
+mutation Reload($name: String!) {
+  reloadRepositoryLocation(repositoryLocationName: $name) { __typename }
+}
+"""
+
 
 def ask(url: str, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run one query against the webserver at ``url`` and return its ``data``.

@@ -1,44 +1,88 @@
-"""What the daemon's own workspace serves, for those who want to know from outside.
+"""What the daemon's own workspace serves: kept true, and told to those who ask from outside.
 
-The webserver answers this by GraphQL; the daemon has no port. So it keeps a file.
+The webserver answers that by GraphQL; the daemon has no port. So it keeps a file.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from dagster._core.workspace.context import IWorkspaceProcessContext
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._core.workspace.context import IWorkspaceProcessContext, WorkspaceProcessContext
+from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_exponential
 
 _PAUSE_S = 0.5
+# Dagster's own look is once a second, and loading takes a moment.
+_LOOKS_BEFORE_REFRESH = 6
+
+logger = logging.getLogger(__name__)
 
 
 class ServedFile(threading.Thread):
-    """Keeps ``path`` at {location: image, None while it is not loaded}."""
+    """Keeps ``path`` at {location: image, None while it is not loaded}.
+
+    Dagster loads a location anew when the id of its server changes. While a release is switched
+    two servers have one name for a moment, and it may notice the new one and load the old one,
+    which it would keep. What has been loaded is compared with what serves, therefore.
+    """
 
     def __init__(self, context: IWorkspaceProcessContext[Any], path: Path) -> None:
         super().__init__(name="served-file", daemon=True)
         self._context = context
         self._path = path
+        # Looks in a row that found another server than the one that was loaded.
+        self._stale: dict[str, int] = {}
+        self._written: dict[str, str | None] | None = None
 
     def run(self) -> None:
-        """Look twice a second; the entries are in memory."""
-        last = None
+        """Look twice a second, whatever happens."""
         while True:
-            now = _images(self._context)
-            if now != last:
-                fresh = self._path.with_suffix(".new")
-                fresh.write_text(json.dumps(now))
-                fresh.replace(self._path)
-                last = now
+            Retrying(
+                retry=retry_if_exception_type(Exception),
+                wait=wait_exponential(max=5),
+                before_sleep=before_sleep_log(logger, logging.WARNING),
+            )(self._look)
             time.sleep(_PAUSE_S)
 
+    def _look(self) -> None:
+        locations = self._loaded()
+        now = {name: one.container_image if one else None for name, one in locations.items()}
+        if now != self._written:
+            fresh = self._path.with_suffix(".new")
+            fresh.write_text(json.dumps(now))
+            fresh.replace(self._path)
+            self._written = now
+        for name, location in locations.items():
+            self._refresh_if_stale(name, location)
 
-def _images(context: IWorkspaceProcessContext[Any]) -> dict[str, Any]:
-    return {
-        name: entry.code_location.container_image if entry.code_location else None
-        for name, entry in context.create_request_context().get_code_location_entries().items()
-    }
+    def _loaded(self) -> dict[str, GrpcServerCodeLocation | None]:
+        entries = self._context.create_request_context().get_code_location_entries()
+        found = {name: entry.code_location for name, entry in entries.items()}
+        return {
+            name: location if isinstance(location, GrpcServerCodeLocation) else None
+            for name, location in found.items()
+        }
+
+    def _refresh_if_stale(self, name: str, location: GrpcServerCodeLocation | None) -> None:
+        if location is None or not _other_serves(location):
+            self._stale.pop(name, None)
+            return
+        self._stale[name] = self._stale.get(name, 0) + 1
+        if self._stale[name] >= _LOOKS_BEFORE_REFRESH:
+            logger.info("location %s is served by another server than was loaded", name)
+            if isinstance(self._context, WorkspaceProcessContext):
+                self._context.refresh_code_location(name)
+            self._stale.pop(name)
+
+
+def _other_serves(location: GrpcServerCodeLocation) -> bool:
+    try:
+        return bool(location.client.get_server_id(timeout=2) != location.server_id)
+    except DagsterUserCodeUnreachableError:
+        return False

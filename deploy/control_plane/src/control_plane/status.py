@@ -18,10 +18,13 @@ from tenacity import (
 )
 
 from control_plane.errors import StackError
-from control_plane.graphql import WORKSPACE_QUERY, ask
+from control_plane.graphql import RELOAD_MUTATION, WORKSPACE_QUERY, ask
 
 # How gRPC prints a call that nobody answered; it names sockets, which is no cause.
 _GRPC_NOISE = "grpc._channel._InactiveRpcError"
+
+_LOOK_S = 0.2
+_LOOKS_BEFORE_RELOAD = 15
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,15 @@ def await_release(url: str, name: str, image: str, seconds: float) -> None:
 
     Raises StackError that says what it has instead after ``seconds``.
     """
+    looks = 0
 
     def seen() -> Location | None:
+        nonlocal looks
+        looks += 1
+        # It notices by itself, within two seconds; but while two servers had the name it may
+        # have noticed the new one and loaded the old one.
+        if looks % _LOOKS_BEFORE_RELOAD == 0:
+            ask(url, RELOAD_MUTATION, {"name": name})
         found = [location for location in fetch(url).locations if location.name == name]
         return found[0] if found else None
 
@@ -126,7 +136,7 @@ def await_release(url: str, name: str, image: str, seconds: float) -> None:
     retrying = Retrying(
         retry=retry_if_exception_type(httpx.HTTPError) | retry_if_result(other),
         stop=stop_after_delay(seconds),
-        wait=wait_fixed(0.2),
+        wait=wait_fixed(_LOOK_S),
     )
     try:
         retrying(seen)

@@ -40,13 +40,28 @@ def make(service: Service, image: str) -> Container:
     return _again(service)
 
 
-def let_in(service: Service, candidate: Container, policy: str) -> None:
+def let_in(service: Service, candidate: Container) -> None:
     """Give the candidate the service's names: from here on people get it, too."""
+    policy = str(service.stack.config["services"][service.location].get("restart", "no"))
     docker("container", "update", f"--restart={policy}", candidate.id)
-    for network, aliases in service.aliases().items():
-        _join(candidate, network, aliases)
+    aliases = service.aliases()
+    shared = set(service.control_networks())
+    # Where the control plane looks for it comes last: while two servers have one name, it sees
+    # now the one and now the other.
+    for network in sorted(aliases, key=lambda network: network in shared):
+        _join(candidate, network, aliases[network])
+
+
+def adopt(service: Service, candidate: Container) -> None:
+    """Call it what Compose would; from here on runs are copies of it."""
     name = f"{service.stack.project}-{service.location}-{candidate.number}"
     docker("container", "rename", candidate.id, name)
+
+
+def is_in(service: Service, candidate: Container) -> bool:
+    """Whether it has the service's names."""
+    found = candidate.networks.values()
+    return any(service.location in (network.get("Aliases") or ()) for network in found)
 
 
 def discard(service: Service) -> None:

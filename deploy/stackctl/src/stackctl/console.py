@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-out = Console(highlight=False, soft_wrap=True)
+# At least this wide: a value that is cut is worse than a line that the terminal wraps.
+out = Console(highlight=False, soft_wrap=True, width=max(Console().width, 140))
 err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 

@@ -21,15 +21,6 @@ class ControlPlane:
     def __init__(self, stack: Stack) -> None:
         self._webserver = _container(stack, "webserver")
         self._daemon = _container(stack, "daemon")
-        networks = stack.config["services"]["webserver"]["networks"]
-        self._networks = {str(stack.config["networks"][key]["name"]) for key in networks}
-
-    def reaches(self, networks: set[str]) -> str:
-        """A network that the webserver shares with a location."""
-        shared = sorted(self._networks & networks)
-        if not shared:
-            raise StackctlError(f"the webserver is in none of the networks {sorted(networks)}")
-        return shared[0]
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start one of the control plane's own commands, in the webserver's container."""

@@ -54,6 +54,9 @@ class Shipping:
         serving = service.serving()
         if serving and _is_current(service, serving, image):
             release = self._release_of(serving)
+            # A command that was killed may have left the control plane with the one before.
+            name = service.release_image(release)
+            switch.verify(service, self.control, serving, name, _VERIFY_S)
             say(f"{service.location} serves release {release} already, nothing to do")
             return Outcome(service.location, release, release, went_live=False)
         candidate, report = self._pass_gate(image)

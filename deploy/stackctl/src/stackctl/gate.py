@@ -36,7 +36,10 @@ def examine(
     Raises Refused when the candidate ends, does not serve within ``seconds``, cannot be
     understood, or has something against it.
     """
-    network = control.reaches(set(candidate.networks))
+    shared = service.control_networks()
+    if not shared:
+        raise Refused("the webserver is in none of the service's networks, and cannot reach it")
+    network = shared[0]
     live = service.serving()
     beside = [f"--live={live.address(network)}:{PORT}"] if live else []
     address = f"{candidate.address(network)}:{PORT}"

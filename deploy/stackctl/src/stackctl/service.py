@@ -68,6 +68,13 @@ class Service:
             for key, settings in joined.items()
         }
 
+    def control_networks(self) -> list[str]:
+        """The networks in which the webserver finds it."""
+        networks = self.stack.config["networks"]
+        theirs = self.stack.config["services"]["webserver"]["networks"]
+        names = (str(networks[key]["name"]) for key in theirs)
+        return sorted(set(names) & set(self.aliases()))
+
     def containers(self) -> list[Container]:
         """All of its containers but the candidate, running ones first, then the newest first."""
         found = [one for one in self._all() if one.name != self.candidate_name]

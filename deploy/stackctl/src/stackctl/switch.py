@@ -24,12 +24,12 @@ def switch(service: Service, candidate: Container, former: Sequence[Container]) 
     candidate, for both have the same names until then.
     """
     docker("image", "tag", candidate.image, service.live_image)
-    policy = str(service.stack.config["services"][service.location].get("restart", "no"))
-    candidates.let_in(service, candidate, policy)
+    candidates.let_in(service, candidate)
     _check_alive(candidate)
     running = [one.id for one in former if one.running]
     if running:
         docker("container", "stop", *running)
+    candidates.adopt(service, candidate)
 
 
 def verify(service: Service, control: ControlPlane, now: Container, image: str, s: float) -> None:
@@ -68,7 +68,12 @@ def end(container: Container) -> None:
 
 def repair(service: Service) -> None:
     """Put right what an interrupted command left; what serves goes on."""
-    candidates.discard(service)
+    candidate = service.candidate()
+    others = any(one.running for one in service.containers())
+    if candidate and candidate.running and not others and candidates.is_in(service, candidate):
+        candidates.adopt(service, candidate)
+    else:
+        candidates.discard(service)
     containers = service.containers()
     running = [one for one in containers if one.running]
     if not running:
