@@ -17,6 +17,7 @@ from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handle
 
 from control_plane.connections import keep_connections
 from control_plane.queue_daemon import daemons
+from control_plane.workspace_watch import PromptRefresh
 
 
 @click.command()
@@ -37,6 +38,10 @@ def main(workspace: Path) -> None:
             instance, workspace_load_target=target, gen_daemons=daemons
         ) as controller:
             share_log_format("compose_run_launcher")
+            share_log_format("control_plane")
+            controller.check_workspace_freshness = PromptRefresh(  # type: ignore[method-assign]
+                workspace, controller.check_workspace_freshness
+            )
             controller.check_daemon_loop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import grpc
@@ -24,7 +25,17 @@ def serves(address: str) -> bool:
 
 
 def wait(workspace: Path, seconds: float) -> list[str]:
-    """Wait until all locations serve, ``seconds`` at most; the names of those that do not."""
+    """Wait until all locations serve, ``seconds`` at most; the names of those that do not.
+
+    Before that the file is waited for as long: it comes from a service that starts meanwhile.
+    Raises StackError when it does not come, or does not hold.
+    """
+    with contextlib.suppress(RetryError):
+        Retrying(
+            retry=retry_if_result(lambda there: not there),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.1),
+        )(workspace.exists)
 
     def late() -> list[str]:
         return [name for name, address in servers(workspace).items() if not serves(address)]
