@@ -8,6 +8,7 @@ import typer
 
 from stackctl.console import complain
 from stackctl.errors import INTERRUPTED, StackctlError
+from stackctl.location.commands import app as location_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +19,9 @@ app = typer.Typer(
     " gate or a safeguard, nothing changed; 4 rolled back; 5 locked by another command;"
     " 130 interrupted, and put right.",
 )
+
+
+app.add_typer(location_app, name="location")
 
 
 @app.callback()
