@@ -24,18 +24,18 @@ class PromptRefresh:
         self._check = check
         self._seen = self._stamp()
 
-    def __call__(self, last_update: float) -> float:
+    def __call__(self, last_workspace_update_time: float) -> float:
         """Refresh if that is due; when it was done last, in seconds of Unix time."""
         stamp = self._stamp()
         if stamp == self._seen:
-            return self._check(last_update)
-        overdue = min(last_update, time.time() - RELOAD_WORKSPACE_INTERVAL - 1)
+            return self._check(last_workspace_update_time)
+        overdue = min(last_workspace_update_time, time.time() - RELOAD_WORKSPACE_INTERVAL - 1)
         refreshed = self._check(overdue)
         if refreshed > overdue:
             self._seen = stamp
             logger.info("the workspace file has changed, and was read")
         # A refresh that failed is tried again, and counts as late from the last good one on.
-        return refreshed if refreshed > overdue else last_update
+        return refreshed if refreshed > overdue else last_workspace_update_time
 
     def _stamp(self) -> tuple[int, int] | None:
         """The file's identity: it is replaced, never written in place."""

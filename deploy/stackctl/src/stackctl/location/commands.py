@@ -80,7 +80,10 @@ def remove(
             if stack is not None:
                 _take_out(stack, before, name, delete_data)
         shutil.rmtree(before.folder(name), ignore_errors=True)
-    say(f"code location {name} is gone" + ("" if delete_data else "; its data stays"))
+    say(
+        f"code location {name} is gone"
+        + ("; its data stays" if running and not delete_data else "")
+    )
 
 
 def _take_out(stack: Stack, before: Project, name: str, delete_data: bool) -> None:
