@@ -113,7 +113,8 @@ class Remains:
         reference = f"reference={self.stack.project}/{self.name}"
         listed = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", reference)
         for image in listed.split():
-            docker("rmi", image)
+            if not image.endswith(":<none>"):
+                docker("rmi", image)
 
     def delete_data(self) -> None:
         """Its schema and role with all that they own, its password and its volumes."""
