@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from control_plane.errors import StackError
-from control_plane.publication import publish, reload
+from control_plane.publication import newcomers, publish, reload
 
 GOOD = "load_from: [{grpc_server: {host: elt, port: 4000, location_name: elt}}]"
 
@@ -39,6 +39,16 @@ def test_a_bad_file_changes_nothing(tmp_path: Path, target: Path, text: str) -> 
     with pytest.raises(StackError, match=r"workspace\.yaml"):
         publish(tmp_path / "workspace.yaml", target)
     assert target.read_text() == "before"
+
+
+def test_new_locations_are_those_that_were_not_published(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "workspace.yaml"
+    source.write_text(GOOD)
+    assert newcomers(source, target) == {"elt": "elt:4000"}
+    publish(source, target)
+    assert newcomers(source, target) == {}
+    target.unlink()
+    assert newcomers(source, target) == {}
 
 
 Serve = Callable[..., str]

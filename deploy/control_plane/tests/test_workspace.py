@@ -35,7 +35,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "workspace.yaml"
-    later = threading.Timer(0.3, path.write_text, ["load_from: []"])
+    (tmp_path / "new").write_text("load_from: []")
+    later = threading.Timer(0.3, (tmp_path / "new").replace, [path])
     later.start()
     assert locations.wait(path, seconds=10) == []
 

@@ -104,9 +104,13 @@ def publish(
 ) -> None:
     """Hand the workspace file over, if it holds, and let a webserver that runs read it anew.
 
-    The daemon notices by itself.
+    The daemon notices by itself. A location that is new in it starts meanwhile, and is waited
+    for a minute, so that nobody is shown an error that means that it is not there yet.
     """
     with _one_line_errors():
+        new = publication.newcomers(source, target)
+        if late := locations.wait_for(lambda: new, 60):
+            console.print(f"going on without new locations that do not serve: {', '.join(late)}")
         names = publication.publish(source, target)
         console.print(f"workspace published: {', '.join(names)}")
         if publication.reload(url, seconds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import grpc
@@ -37,8 +38,14 @@ def wait(workspace: Path, seconds: float) -> list[str]:
             wait=wait_fixed(0.1),
         )(workspace.exists)
 
+    return wait_for(lambda: servers(workspace), seconds)
+
+
+def wait_for(addresses: Callable[[], Mapping[str, str]], seconds: float) -> list[str]:
+    """Wait until all of ``addresses``, by name, serve, ``seconds`` at most; who does not."""
+
     def late() -> list[str]:
-        return [name for name, address in servers(workspace).items() if not serves(address)]
+        return [name for name, address in addresses().items() if not serves(address)]
 
     try:
         return Retrying(

@@ -24,6 +24,15 @@ mutation Reload {
 """
 
 
+def newcomers(source: Path, target: Path) -> dict[str, str]:
+    """Addresses of locations in ``source`` that ``target`` lacks; none without a ``target``."""
+    try:
+        known = servers(target) if target.exists() else servers(source)
+    except StackError:
+        known = {}
+    return {name: where for name, where in servers(source).items() if name not in known}
+
+
 def publish(source: Path, target: Path) -> list[str]:
     """Replace ``target`` in one step by ``source``, once that holds; the locations in it.
 
