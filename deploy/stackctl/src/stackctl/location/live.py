@@ -47,9 +47,9 @@ def start(name: str) -> None:
     """
     with step(f"image of {name}"):
         compose("build", "--quiet", name, "workspace")
-    with step("its password, role and schema"):
-        prepare()
-    with step(f"code server of {name}"):
+    with step("its password"):
+        _one_shot("secrets", "--no-deps")
+    with step(f"role, schema and code server of {name}"):
         _up(name)
     with step("webserver and daemon take it up"):
         publish()
@@ -59,12 +59,9 @@ def start(name: str) -> None:
 
 def prepare() -> None:
     """Passwords and roles as docker-compose.yml says now."""
-    for one_shot in ("secrets", "migrate"):
-        compose("up", "--detach", "--no-deps", one_shot)
-        container = compose("ps", "--all", "--quiet", one_shot).strip()
-        if docker("wait", container).strip() != "0":
-            log = docker("logs", "--tail=1", container).strip()
-            raise StackctlError(f"{one_shot} failed: {log or 'see docker compose logs'}")
+    # Not with its dependents: Compose recreates these when it recreates this one.
+    _one_shot("secrets", "--no-deps")
+    _one_shot("migrate")
 
 
 def publish() -> None:
@@ -132,9 +129,20 @@ class Remains:
                 docker("volume", "rm", volume)
 
 
+def _one_shot(service: str, *options: str) -> None:
+    """Run it to its end. Raises StackctlError with its last line when it fails."""
+    compose("up", "--detach", *options, service)
+    container = compose("ps", "--all", "--quiet", service).strip()
+    if docker("wait", container).strip() != "0":
+        log = docker("logs", "--tail=1", container).strip()
+        raise StackctlError(f"{service} failed: {log or 'see docker compose logs'}")
+
+
 def _up(service: str) -> None:
+    # With what it depends on, which is up to date: a container that was made with --no-deps is
+    # made anew by the next plain `up`, for which its configuration is another.
     try:
-        compose("up", "--detach", "--no-deps", "--wait", service)
+        compose("up", "--detach", "--wait", service)
     except DockerError as error:
         log = compose("logs", "--no-log-prefix", "--tail=20", service).strip().splitlines()
         said = f"; it said last: {log[-1].strip()}" if log else ""
