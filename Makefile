@@ -1,13 +1,13 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status build deploy rollback releases diff watch dev test soak bench check lint format reset engine base-images
+.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove dev test soak bench check lint format reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
 
 help: ## List the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## Build and start the stack with Docker, wait until it is healthy, show what it serves
 	@$(CTL)/up
@@ -41,6 +41,13 @@ diff: ## Show what a deploy would change in definitions: LOCATION=elt
 
 watch: ## Ship a location whenever a file of it changes: all, or LOCATION=elt
 	@$(CTL)/stackctl watch $(LOCATION)
+
+# A name reaches the shell as a variable: whatever is in it, nothing of it is run.
+location: ## Add a code location, live where the stack runs: NAME=marketing
+	@$(CTL)/stackctl location add -- "$${NAME-}"
+
+location-remove: ## Remove one: NAME=marketing, with its data by DELETE_DATA=1
+	@$(CTL)/stackctl location remove $(if $(DELETE_DATA),--delete-data) $(if $(YES),--yes) -- "$${NAME-}"
 
 dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing else
 	@deploy/embedded/dev

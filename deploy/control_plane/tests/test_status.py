@@ -81,6 +81,13 @@ def test_a_workspace_that_does_not_load_is_an_error() -> None:
         status.parse("u", data)
 
 
+def test_one_location_alone() -> None:
+    parsed = status.parse("u", answer(entry("elt", BROKEN), entry("analytics", loaded())))
+    assert [location.name for location in parsed.only("analytics").locations] == ["analytics"]
+    with pytest.raises(StackError, match="no code location 'sales'"):
+        parsed.only("sales")
+
+
 def test_nobody_answers() -> None:
     with pytest.raises(StackError, match=r"http://127\.0\.0\.1:9 does not answer"):
         status.wait("http://127.0.0.1:9", seconds=0.1)

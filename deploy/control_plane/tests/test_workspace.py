@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from control_plane import locations
 from control_plane.errors import StackError
 from control_plane.workspace import servers
 
@@ -29,3 +31,16 @@ def test_another_form_is_refused_by_name(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"workspace\.yaml: No such file"):
         servers(tmp_path / "workspace.yaml")
+
+
+def test_a_file_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "workspace.yaml"
+    (tmp_path / "new").write_text("load_from: []")
+    later = threading.Timer(0.3, (tmp_path / "new").replace, [path])
+    later.start()
+    assert locations.wait(path, seconds=10) == []
+
+
+def test_a_file_that_does_not_come_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"workspace\.yaml: No such file"):
+        locations.wait(tmp_path / "workspace.yaml", seconds=0.2)

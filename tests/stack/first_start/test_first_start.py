@@ -15,6 +15,7 @@ LONG_RUNNING = {
     "docker_gateway",
     "elt",
     "analytics",
+    "workspace",
     "webserver",
     "daemon",
 }

@@ -44,7 +44,7 @@ def test_a_changed_location_is_shipped_and_nothing_else_restarts(stack: Stack) -
     run = launch(stack, "elt", "release_job")
     run.wait()
     assert run.stdout() == "release one\n"
-    assert run.tags["docker/image"].endswith(f"/elt:{outcome['release']}")
+    assert run.tags["dagster/image"].endswith(f"/elt:{outcome['release']}")
 
 
 def test_compose_and_deploy_agree_about_what_runs(stack: Stack) -> None:

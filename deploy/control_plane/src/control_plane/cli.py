@@ -12,7 +12,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from control_plane import database, locations, secrets, status, status_table
+from control_plane import (
+    active_runs,
+    database,
+    locations,
+    publication,
+    secrets,
+    status,
+    status_table,
+)
 from control_plane.errors import StackError
 from control_plane.instance import migrate_instance
 
@@ -123,6 +131,39 @@ def await_release(
         status.await_release(url, location, image, seconds)
 
 
+@app.command()
+def publish(
+    source: Annotated[Path, typer.Argument(help="The workspace file.")],
+    target: Annotated[Path, typer.Argument(help="Where webserver and daemon read it.")],
+    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://webserver:3000",
+    seconds: Annotated[float, typer.Option(help="How long to wait for the webserver.")] = 150,
+) -> None:
+    """Hand the workspace file over, if it holds, and let a webserver that runs read it anew.
+
+    The daemon notices by itself. A location that is new in it starts meanwhile, and is waited
+    for a minute, so that nobody is shown an error that means that it is not there yet.
+    """
+    with _one_line_errors():
+        new = publication.newcomers(source, target)
+        if late := locations.wait_for(lambda: new, 60):
+            console.print(f"going on without new locations that do not serve: {', '.join(late)}")
+        names = publication.publish(source, target)
+        console.print(f"workspace published: {', '.join(names)}")
+        if publication.reload(url, seconds):
+            console.print("the webserver has read it")
+
+
+@app.command("active-runs")
+def active_runs_command(
+    location: Annotated[str, typer.Argument(help="The code location.")],
+    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",
+) -> None:
+    """Print a code location's runs that wait or run: id, job and state, a line each."""
+    with _one_line_errors():
+        for run in active_runs.of_location(url, location):
+            print(run.id, run.job, run.status)
+
+
 @app.command("status")
 def status_command(
     url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",
@@ -131,12 +172,15 @@ def status_command(
     ] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for locations to load.")] = 0,
     expect: Annotated[str, typer.Option(help="Locations to wait for, by commas.")] = "",
+    only: Annotated[str, typer.Option(help="Leave all but this location out.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show the UI's address, each code location and each schedule; 1 when one is not loaded."""
     with _one_line_errors():
-        names = [name for name in expect.split(",") if name]
+        names = [name for name in (*expect.split(","), only) if name]
         current = status.wait(url, wait, names)
+        if only:
+            current = current.only(only)
         if as_json:
             print(json.dumps(current.to_json(), default=str, indent=2))
         else:

@@ -18,6 +18,7 @@ from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handle
 from control_plane.connections import keep_connections
 from control_plane.queue_daemon import daemons
 from control_plane.served import ServedFile
+from control_plane.workspace_watch import PromptRefresh
 
 
 @click.command()
@@ -47,6 +48,9 @@ def main(workspace: Path, served: Path | None) -> None:
             if served is not None:
                 # The controller keeps what it loads to itself.
                 ServedFile(controller._workspace_process_context, served).start()
+            controller.check_workspace_freshness = PromptRefresh(  # type: ignore[method-assign]
+                workspace, controller.check_workspace_freshness
+            )
             controller.check_daemon_loop()
 
 

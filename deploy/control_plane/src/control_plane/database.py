@@ -78,7 +78,8 @@ def provision(
     """Make roles and databases, then what each location owns in the warehouse.
 
     ``location_passwords`` maps a location's name, which is its role, to its password.
-    ``sql_dir`` is deploy/postgres: ``warehouse/<location>.sql`` per location.
+    ``sql_dir`` is deploy/postgres: ``warehouse/<location>.sql`` per location; one without a file
+    owns a schema of its own name.
     """
     with connect(server, "postgres") as connection, connection.cursor() as cursor:
         _ensure_role(cursor, CONTROL_ROLE, control_password)
@@ -93,8 +94,13 @@ def provision(
     with connect(server, WAREHOUSE_DATABASE) as connection, connection.cursor() as cursor:
         for location in location_passwords:
             path = sql_dir / "warehouse" / f"{location}.sql"
-            if path.exists():
-                cursor.execute(path.read_text())
+            cursor.execute(path.read_text() if path.exists() else _own_schema(location))
+
+
+def _own_schema(location: str) -> sql.Composed:
+    return sql.SQL("CREATE SCHEMA IF NOT EXISTS {0} AUTHORIZATION {0}").format(
+        sql.Identifier(location)
+    )
 
 
 def grant_run_rights(server: Server, sql_dir: Path) -> None:

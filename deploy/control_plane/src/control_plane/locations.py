@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import grpc
@@ -24,10 +26,26 @@ def serves(address: str) -> bool:
 
 
 def wait(workspace: Path, seconds: float) -> list[str]:
-    """Wait until all locations serve, ``seconds`` at most; the names of those that do not."""
+    """Wait until all locations serve, ``seconds`` at most; the names of those that do not.
+
+    Before that the file is waited for as long: it comes from a service that starts meanwhile.
+    Raises StackError when it does not come, or does not hold.
+    """
+    with contextlib.suppress(RetryError):
+        Retrying(
+            retry=retry_if_result(lambda there: not there),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.1),
+        )(workspace.exists)
+
+    return wait_for(lambda: servers(workspace), seconds)
+
+
+def wait_for(addresses: Callable[[], Mapping[str, str]], seconds: float) -> list[str]:
+    """Wait until all of ``addresses``, by name, serve, ``seconds`` at most; who does not."""
 
     def late() -> list[str]:
-        return [name for name, address in servers(workspace).items() if not serves(address)]
+        return [name for name, address in addresses().items() if not serves(address)]
 
     try:
         return Retrying(

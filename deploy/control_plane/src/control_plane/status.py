@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,6 +67,13 @@ class Status:
     def broken(self) -> list[Location]:
         """Locations that failed to load."""
         return [location for location in self.locations if location.error]
+
+    def only(self, name: str) -> Status:
+        """The same for one location. Raises StackError when it is not among them."""
+        found = tuple(location for location in self.locations if location.name == name)
+        if not found:
+            raise StackError(f"the webserver at {self.url} knows no code location {name!r}")
+        return replace(self, locations=found)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for machines."""

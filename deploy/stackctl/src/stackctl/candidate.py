@@ -19,9 +19,11 @@ def make(service: Service, image: str) -> Container:
     # Compose labels a container with the name and the id of its image, and makes another one
     # when either is not what it would choose; so the name stands for the new image meanwhile.
     docker("image", "tag", image, service.live_image)
+    # Not with --no-deps: Compose 2.26 would label it as a service that depends on nothing, and
+    # make another one at the next `up`.
     try:
         docker(
-            "compose", "up", "--no-start", "--no-deps", "--no-build", "--no-recreate",
+            "compose", "up", "--no-start", "--no-build", "--no-recreate",
             f"--scale={service.location}={len(before) + 1}", service.location,
         )  # fmt: skip
     finally:

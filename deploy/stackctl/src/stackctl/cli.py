@@ -12,6 +12,7 @@ import typer
 from stackctl import image_cli, ship_cli, watch_cli
 from stackctl.console import complain
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
+from stackctl.location.commands import app as location_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +32,7 @@ for command in (
     image_cli.images,
 ):
     app.command()(command)
+app.add_typer(location_app, name="location")
 
 
 def main() -> None:

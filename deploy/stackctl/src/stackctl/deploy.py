@@ -119,6 +119,10 @@ class Shipping:
             raise
         for one in former:
             switch.end(one)
+        # Left behind, they would have Compose make them anew at the next `up`, and with them the
+        # location, which depends on them.
+        if followers := service.followers():
+            docker("compose", "up", "--detach", "--no-build", *followers)
         release = _tag(name)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         records.write(self.control, service.location, Record(release, now, who(), revision, how))

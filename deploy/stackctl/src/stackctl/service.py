@@ -68,6 +68,14 @@ class Service:
             for key, settings in joined.items()
         }
 
+    def followers(self) -> list[str]:
+        """Services beside the location that run its image, and are no locations themselves."""
+        return [
+            name
+            for name, service in self.stack.config["services"].items()
+            if service.get("image") == self.live_image and name not in self.stack.locations
+        ]
+
     def control_networks(self) -> list[str]:
         """The networks in which the webserver finds it."""
         networks = self.stack.config["networks"]

@@ -1,0 +1,1 @@
+"""Code locations come and go: names, files, and what runs."""

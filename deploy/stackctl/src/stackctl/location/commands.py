@@ -1,0 +1,217 @@
+"""Add, start and remove a code location."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stackctl.console import say, step
+from stackctl.docker import ROOT
+from stackctl.errors import LOCKED, REFUSED, USAGE, StackctlError
+from stackctl.location import compose_file, live, names, scaffold
+from stackctl.location.files import COMPOSE, Project
+from stackctl.stack import Stack
+
+app = typer.Typer(no_args_is_help=True, help="Add, start and remove code locations.")
+
+Name = Annotated[str, typer.Argument(help="A Python identifier of lower-case letters.")]
+
+
+@app.command()
+def add(name: Name) -> None:
+    """Make a code location from the template; in a stack that runs, live and with no restart."""
+    with _alone(ROOT):
+        before = Project.read(ROOT)
+        names.check(name, before.compose, before.texts[COMPOSE], ROOT)
+        after = before.with_location(name)
+        after.check(set(before.compose["services"]) | {name})
+        running = live.is_running()
+        with _files_added(before, after, name):
+            if running:
+                with _nothing_left_on_failure(before, name):
+                    live.start(name)
+    say(f"code location {name} is in code_locations/{name}")
+    if not running:
+        say("The stack does not run; this starts it with the rest: make up (or make dev)")
+
+
+@app.command()
+def start(name: Name) -> None:
+    """Take a code location up that came with the files, into a stack that runs."""
+    with _alone(ROOT):
+        _check_known(Project.read(ROOT), name)
+        if not live.is_running():
+            raise StackctlError("the stack does not run. Way out: make up", REFUSED)
+        live.start(name)
+
+
+@app.command()
+def remove(
+    name: Name,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Its schema, role, password and volumes too.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete code that the template did not make, unasked.")
+    ] = False,
+) -> None:
+    """Take a code location out, unless runs of it wait or run; its data stays."""
+    with _alone(ROOT):
+        before = Project.read(ROOT)
+        _check_known(before, name)
+        after = before.without_location(name)
+        after.check(set(before.compose["services"]) - {name})
+        running = _running_or_never_was(delete_data)
+        if running:
+            _check_no_runs(name)
+        _confirm_loss(before.folder(name), name, yes)
+        stack = Stack.load() if running else None
+        with before.put_back_on_failure():
+            after.write()
+            if stack is not None:
+                _take_out(stack, before, name, delete_data)
+        shutil.rmtree(before.folder(name), ignore_errors=True)
+    say(
+        f"code location {name} is gone"
+        + ("; its data stays" if running and not delete_data else "")
+    )
+
+
+def _take_out(stack: Stack, before: Project, name: str, delete_data: bool) -> None:
+    """First from the workspace, so that nobody launches runs of it any more."""
+    try:
+        with step("webserver and daemon drop it"):
+            live.publish()
+        _check_no_runs(name)
+        remains = live.Remains(stack, name)
+        with step(f"containers and images of {name}"):
+            remains.remove_containers()
+            live.prepare()
+            remains.remove_images()
+        if delete_data:
+            with step(f"data of {name}"):
+                remains.delete_data()
+    except BaseException:
+        before.write()
+        with contextlib.suppress(StackctlError):
+            live.publish()
+        raise
+
+
+@contextmanager
+def _files_added(before: Project, after: Project, name: str) -> Iterator[None]:
+    """The new folder and the changed files; neither when something fails meanwhile."""
+    folder = before.folder(name)
+    with step(f"files of {name}"):
+        scaffold.make(folder, name)
+    try:
+        with before.put_back_on_failure():
+            after.write()
+            yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _nothing_left_on_failure(before: Project, name: str) -> Iterator[None]:
+    stack = Stack.load()
+    try:
+        yield
+    except BaseException:
+        say(f"taking {name} out again")
+        remains = live.Remains(stack, name)
+        before.write()
+        for undo in (live.publish, remains.remove_containers, live.prepare, remains.remove_images):
+            with contextlib.suppress(StackctlError):
+                undo()
+        raise
+
+
+def _check_known(project: Project, name: str) -> None:
+    known = compose_file.locations(project.texts[COMPOSE])
+    if name not in known:
+        raise StackctlError(
+            f"docker-compose.yml has no code location {name[:80]!r}. There are: {', '.join(known)}",
+            USAGE,
+        )
+
+
+def _running_or_never_was(delete_data: bool) -> bool:
+    """Whether the stack runs. Raises StackctlError when nobody can tell what waits in it."""
+    if _embedded_runs(ROOT):
+        raise StackctlError(
+            "make dev runs in this checkout, perhaps with runs of it. Way out: Ctrl-C there, first",
+            REFUSED,
+        )
+    if live.is_running():
+        return True
+    if delete_data or (live.engine_answers() and live.has_data(Stack.load())):
+        raise StackctlError(
+            "the stack does not run, so its data cannot be deleted, and nobody knows of runs that"
+            " wait. Way out: make up, first",
+            REFUSED,
+        )
+    return False
+
+
+def _check_no_runs(name: str) -> None:
+    runs = live.active_runs(name)
+    if runs:
+        shown = "; ".join(runs[:5]) + (f"; and {len(runs) - 5} more" if len(runs) > 5 else "")
+        raise StackctlError(
+            f"{name} has runs that wait or run: {shown}."
+            " Way out: wait for them, or terminate them in the UI",
+            REFUSED,
+        )
+
+
+def _confirm_loss(folder: Path, name: str, yes: bool) -> None:
+    """Code that somebody wrote goes only when somebody says so."""
+    work = scaffold.work_in(folder, name)
+    if not work or yes:
+        return
+    shown = ", ".join(work[:5]) + (f" and {len(work) - 5} more" if len(work) > 5 else "")
+    say(f"code_locations/{name} is not as the template made it: {shown}")
+    if not sys.stdin.isatty():
+        raise StackctlError(
+            f"code_locations/{name} holds work that would be deleted ({shown})."
+            " Way out: --yes (make: YES=1) deletes it",
+            REFUSED,
+        )
+    if not typer.confirm(f"Delete code_locations/{name}?"):
+        raise StackctlError("nothing was removed", REFUSED)
+
+
+def _embedded_runs(root: Path) -> bool:
+    """Whether `make dev` holds its lock."""
+    try:
+        with (root / ".dev" / "lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One change of the list at a time. Raises StackctlError while another is under way."""
+    handle = os.open(root / "code_locations", os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StackctlError("another command adds or removes a location just now", LOCKED) from None
+    finally:
+        os.close(handle)

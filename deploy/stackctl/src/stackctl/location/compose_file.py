@@ -1,0 +1,97 @@
+"""A code location in docker-compose.yml: its service, secrets, role and volumes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from stackctl.location.lines import Lines
+
+FILE = "docker-compose.yml"
+_SERVICE = Path(__file__).resolve().parents[3] / "template.service.yml"
+_OF_LOCATION = r"\s+<<: \*code-location$"
+
+
+def add(text: str, name: str) -> str:
+    """The file with the location ``name``, which is not in it yet, after the last one."""
+    lines = Lines(text, FILE)
+    _change(lines, "secrets", "- --share=/secrets/migrate:", _append(f"{name}_password"))
+    _behind(lines, "secrets", "- --share=", f"- --share=/secrets/{name}:10001={name}_password")
+    _behind(lines, "secrets", "- secrets_", f"- secrets_{name}:/secrets/{name}")
+    _change(lines, "migrate", r".*--locations=", _append(name, r"--locations=[a-z0-9_,]*"))
+    lines.insert_after(_last_location(lines), "\n" + _service(name))
+    volumes = lines.block("volumes")
+    for kind in ("storage", "secrets"):
+        number = lines.last(rf"\s+{kind}_", lines.block("volumes"), f"{kind} volumes")
+        lines.insert_after(number, f"{lines.indent(volumes.start + 1)}{kind}_{name}:\n")
+    return lines.text
+
+
+def remove(text: str, name: str) -> str:
+    """The file without the location ``name``: the inverse of ``add``."""
+    lines = Lines(text, FILE)
+    _change(lines, "secrets", "- --share=/secrets/migrate:", _without(f"{name}_password"))
+    _delete(lines, "secrets", rf"- --share=/secrets/{name}:")
+    _delete(lines, "secrets", rf"- secrets_{name}:/")
+    _change(lines, "migrate", r".*--locations=", _without(name))
+    service = lines.block(name, lines.block("services"))
+    if lines.is_blank(service.start - 1):
+        service = range(service.start - 1, service.stop)
+    elif lines.is_blank(service.stop):
+        service = range(service.start, service.stop + 1)
+    lines.delete(service)
+    for kind in ("storage", "secrets"):
+        lines.delete(lines.block(f"{kind}_{name}", lines.block("volumes")))
+    return lines.text
+
+
+def _service(name: str) -> str:
+    return _SERVICE.read_text().replace("__NAME__", name.upper()).replace("__name__", name)
+
+
+def _last_location(lines: Lines) -> int:
+    """The last line of the last code location's service."""
+    services = lines.block("services")
+    mark = lines.last(_OF_LOCATION, services, "a service that is a code location")
+    key = lines.last(r"  [a-z0-9_-]+:$", range(services.start, mark), "a service")
+    service = lines.get(range(key, key + 1)).strip().removesuffix(":")
+    return lines.block(service, services).stop - 1
+
+
+def _in(lines: Lines, service: str, pattern: str) -> int:
+    block = lines.block(service, lines.block("services"))
+    return lines.last(rf"\s+{pattern}", block, f"{pattern} of service {service}")
+
+
+def _change(lines: Lines, service: str, pattern: str, change: Callable[[str], str]) -> None:
+    lines.change(_in(lines, service, pattern), change)
+
+
+def _behind(lines: Lines, service: str, pattern: str, new: str) -> None:
+    number = _in(lines, service, pattern)
+    lines.insert_after(number, f"{lines.indent(number)}{new}\n")
+
+
+def _delete(lines: Lines, service: str, pattern: str) -> None:
+    number = _in(lines, service, pattern)
+    lines.delete(range(number, number + 1))
+
+
+def _append(word: str, list_: str = r".*[a-z0-9_]") -> Callable[[str], str]:
+    """Adds a word to the list by commas that the pattern ends with."""
+    return lambda line: re.sub(list_, lambda found: f"{found[0]},{word}", line, count=1)
+
+
+def _without(word: str) -> Callable[[str], str]:
+    """Takes a word out of a list by commas."""
+    alone = rf"(?<![a-z0-9_]){word}(?![a-z0-9_])"
+    return lambda line: re.sub(rf",{alone}|{alone},", "", line, count=1)
+
+
+def locations(text: str) -> list[str]:
+    """The code locations that the file prepares the database for, in its order."""
+    lines = Lines(text, FILE)
+    number = _in(lines, "migrate", r".*--locations=")
+    found = re.search(r"--locations=([a-z0-9_,]+)", lines.get(range(number, number + 1)))
+    return found[1].split(",") if found else []

@@ -1,0 +1,95 @@
+"""The folder of a new code location: complete, tested, with a lock file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from stackctl.errors import StackctlError
+
+_TEMPLATE = Path(__file__).resolve().parents[3] / "template"
+_NAME = "__name__"
+_MADE = {".venv", ".dagster", "uv.lock", "build", "dist"}
+"""What tools make beside the code that people write."""
+
+
+def render(name: str) -> dict[Path, str]:
+    """Texts of the new folder's files, by path in it."""
+    files = (path for path in _files(_TEMPLATE))
+    return {
+        Path(str(path).replace(_NAME, name)): (_TEMPLATE / path).read_text().replace(_NAME, name)
+        for path in files
+    }
+
+
+def make(folder: Path, name: str) -> None:
+    """Write the folder, its lock file included; nothing stays of it when that fails."""
+    try:
+        for path, text in render(name).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        _lock(folder, name)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise StackctlError(f"{error.filename}: {error.strerror}") from None
+        raise
+
+
+def work_in(folder: Path, name: str) -> list[str]:
+    """Files that are not as the scaffold made them: somebody's work. Sorted."""
+    scaffold = render(name)
+    present = {path for path in _files(folder)} if folder.is_dir() else set()
+    return sorted(
+        str(path)
+        for path in present | scaffold.keys()
+        if path not in present
+        or (folder / path).read_bytes() != scaffold.get(path, "").encode()
+        or path not in scaffold
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Paths in a folder, without what tools make."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if not _is_made(each)]
+        for name in names:
+            if not _is_made(name):
+                yield (Path(place) / name).relative_to(folder)
+
+
+def _is_made(name: str) -> bool:
+    made = name in _MADE or name.endswith((".pyc", ".egg-info"))
+    return (
+        made
+        or name == "__pycache__"
+        or re.fullmatch(r"\..*_cache|\.tmp_dagster.*", name) is not None
+    )
+
+
+def _lock(folder: Path, name: str) -> None:
+    """From the lock file of a location that there is: the same versions, and no network."""
+    for path in sorted(folder.parent.glob("*/uv.lock")):
+        line = re.compile(rf'^name = "{_package(path.parent.name)}"$', re.MULTILINE)
+        text = line.sub(f'name = "{_package(name)}"', path.read_text(), count=1)
+        (folder / "uv.lock").write_text(text)
+        break
+    uv = folder.parents[1] / "deploy" / "tools" / "uv"
+    done = subprocess.run(  # no shell, and arguments of our own
+        [str(uv), "lock", "--quiet", "--project", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip() or "it said nothing").splitlines()[-1].strip()
+        raise StackctlError(f"uv lock in {folder.name}: {reason}")
+
+
+def _package(name: str) -> str:
+    """A package's name as lock files write it."""
+    return name.replace("_", "-")

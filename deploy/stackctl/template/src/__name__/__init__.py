@@ -1,0 +1,1 @@
+"""Code location of __name__."""

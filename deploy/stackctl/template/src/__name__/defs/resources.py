@@ -1,0 +1,19 @@
+import dagster as dg
+
+from __name__.postgres import PostgresResource
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    return dg.Definitions(
+        resources={
+            "postgres": PostgresResource(
+                host=dg.EnvVar("WAREHOUSE_HOST"),
+                port=dg.EnvVar.int("WAREHOUSE_PORT"),
+                user=dg.EnvVar("WAREHOUSE_USER"),
+                password=dg.EnvVar("WAREHOUSE_PASSWORD"),
+                database=dg.EnvVar("WAREHOUSE_DB"),
+                schema_="__name__",
+            ),
+        }
+    )

@@ -1,0 +1,25 @@
+"""The repository's own files, copied where a test may change them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stackctl.docker import ROOT
+from stackctl.location.files import Project
+
+FILES = ("docker-compose.yml", "workspace.yaml", "dg.toml", ".env.example")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A copy of what names the code locations, with their lock files."""
+    for name in FILES:
+        shutil.copy(ROOT / name, tmp_path)
+    for lock in ROOT.glob("code_locations/*/uv.lock"):
+        folder = tmp_path / "code_locations" / lock.parent.name
+        folder.mkdir(parents=True)
+        shutil.copy(lock, folder)
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "tools").symlink_to(ROOT / "deploy" / "tools")
+    return Project.read(tmp_path)

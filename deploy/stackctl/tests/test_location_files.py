@@ -1,0 +1,140 @@
+"""Edits of the real files: they add lines, and taking a location out takes these away again."""
+
+import difflib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stackctl.errors import StackctlError
+from stackctl.location import compose_file, files
+from stackctl.location.files import COMPOSE, Project
+
+
+def snapshot(root: Path) -> dict[Path, bytes]:
+    """Every file and what is in it."""
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_added_lines_are_all_that_differs(project: Project) -> None:
+    after = project.with_location("eu_sales")
+    for name, text in project.texts.items():
+        changed = list(difflib.ndiff(text.splitlines(), after.texts[name].splitlines()))
+        lost = {line[2:] for line in changed if line.startswith("- ")}
+        new = [line[2:] for line in changed if line.startswith("+ ")]
+        assert new, name
+        # Two lists by commas grow at their ends.
+        for line in lost:
+            head = line.removesuffix('"]')
+            assert any(other.startswith(f"{head},eu_sales") for other in new), line
+
+
+def test_the_new_service_is_like_the_others(project: Project) -> None:
+    before, after = project.compose, project.with_location("eu_sales").compose
+    assert set(after["services"]) - set(before["services"]) == {"eu_sales"}
+    assert list(after["services"]).index("eu_sales") == 1 + list(after["services"]).index(
+        "analytics"
+    )
+    named = repr(after["services"]["eu_sales"]).replace("eu_sales", "analytics")
+    like = named.replace("EU_SALES", "ANALYTICS")
+    assert like == repr(before["services"]["analytics"])
+    assert set(after["volumes"]) - set(before["volumes"]) == {
+        "secrets_eu_sales",
+        "storage_eu_sales",
+    }
+    assert (
+        compose_file.locations(project.with_location("eu_sales").texts[COMPOSE])[-1] == "eu_sales"
+    )
+
+
+@pytest.mark.parametrize("order", [("a1", "b2", "a"), ("a", "a1", "b2"), ("b2", "a", "a1")])
+def test_taken_out_in_any_order_nothing_is_left(project: Project, order: tuple[str, ...]) -> None:
+    changed = project.with_location("a").with_location("a1").with_location("b2")
+    for name in order:
+        changed = changed.without_location(name)
+    assert changed.texts == project.texts
+
+
+def test_a_location_of_a_person_can_be_taken_out(project: Project) -> None:
+    without = project.without_location("analytics")
+    assert set(project.compose["services"]) - set(without.compose["services"]) == {"analytics"}
+    assert "analytics" not in without.texts["workspace.yaml"] + without.texts["dg.toml"]
+    with pytest.raises(StackctlError, match="last code location"):
+        without.without_location("elt")
+
+
+def test_a_workspace_in_another_style(project: Project) -> None:
+    style = "load_from:\n- grpc_server:\n    host: a\n    location_name: a\n    port: 4000\n# end\n"
+    other = Project(project.root, {**project.texts, "workspace.yaml": style})
+    added = other.with_location("b")
+    assert "4000\n- grpc_server:\n    host: b\n" in added.texts["workspace.yaml"]
+    assert added.texts["workspace.yaml"].endswith("location_name: b\n# end\n")
+    assert added.without_location("b").texts["workspace.yaml"] == style
+    flow = {**project.texts, "workspace.yaml": "load_from: [{grpc_server: {location_name: a}}]\n"}
+    with pytest.raises(StackctlError, match="on lines of its own"):
+        Project(project.root, flow).with_location("b")
+
+
+@pytest.mark.parametrize(
+    ("was", "instead", "reason"),
+    [
+        ("--locations=", "--places=", "no line for .*--locations"),
+        ("  secrets:\n    <<", "  passwords:\n    <<", "no line for 'secrets'"),
+        ("services:\n", "services\n", "no line for 'services'"),
+    ],
+)
+def test_a_file_of_another_shape_is_named(
+    project: Project, was: str, instead: str, reason: str
+) -> None:
+    texts = {**project.texts, COMPOSE: project.texts[COMPOSE].replace(was, instead)}
+    with pytest.raises(StackctlError, match=f"docker-compose.yml: {reason}"):
+        Project(project.root, texts).with_location("b")
+
+
+def test_a_change_that_touches_more_is_refused(project: Project) -> None:
+    with pytest.raises(StackctlError, match="would touch marketing"):
+        project.check(set(project.compose["services"]) | {"marketing"})
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker command")
+def test_a_change_that_compose_does_not_take_is_refused(project: Project) -> None:
+    text = project.texts[COMPOSE].replace("  storage_elt:\n  storage_a", "  storage_a")
+    with pytest.raises(StackctlError, match=r"would not hold: .*storage_elt"):
+        Project(project.root, {**project.texts, COMPOSE: text}).check(
+            set(project.compose["services"])
+        )
+
+
+def test_a_failure_in_the_middle_puts_everything_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(project.root)
+    written = []
+    original = files._replace
+
+    def fail_at_the_third(path: Path, text: str) -> None:
+        written.append(path.name)
+        if len(written) == 3:
+            raise StackctlError("the disk is full")
+        original(path, text)
+
+    monkeypatch.setattr(files, "_replace", fail_at_the_third)
+    after = project.with_location("marketing")
+    with pytest.raises(StackctlError, match="disk is full"), project.put_back_on_failure():
+        after.write()
+    assert len(written) > 3
+    assert snapshot(project.root) == before
+
+
+def test_modes_and_line_ends_stay(project: Project) -> None:
+    path = project.root / "dg.toml"
+    path.chmod(0o640)
+    project.with_location("marketing").write()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert 'path = "code_locations/marketing"' in path.read_text()
+
+
+def test_a_missing_file_is_named(project: Project) -> None:
+    (project.root / "dg.toml").unlink()
+    with pytest.raises(StackctlError, match=r"dg\.toml"):
+        Project.read(project.root)

@@ -1,0 +1,58 @@
+"""The new folder: what is in it, and whether somebody has worked there."""
+
+import re
+import tomllib
+
+import pytest
+
+from stackctl.errors import StackctlError
+from stackctl.location import scaffold
+from stackctl.location.files import Project
+
+
+def test_it_is_complete_and_named(project: Project) -> None:
+    folder = project.folder("eu_sales")
+    scaffold.make(folder, "eu_sales")
+    for path in (
+        *("definitions.py", "defs/assets/eu_sales_days.py", "defs/jobs/refresh_eu_sales.py"),
+        "defs/resources.py",
+    ):
+        assert (folder / "src" / "eu_sales" / path).is_file(), path
+    assert list((folder / "tests").glob("test_*.py"))
+    assert tomllib.loads((folder / "pyproject.toml").read_text())["project"]["name"] == "eu_sales"
+    assert not [path for path in folder.rglob("*") if "__name__" in path.name]
+    assert "__name__" not in "".join(scaffold.render("eu_sales").values())
+
+
+def test_its_lock_has_the_versions_of_the_others(project: Project) -> None:
+    folder = project.folder("eu_sales")
+    scaffold.make(folder, "eu_sales")
+    text = (folder / "uv.lock").read_text()
+    assert 'name = "eu-sales"' in text
+    other = next(project.root.glob("code_locations/*/uv.lock")).read_text()
+    version = r'name = "dagster"\nversion = "([^"]+)"'
+    assert re.findall(version, text) == re.findall(version, other) != []
+
+
+def test_nothing_stays_of_a_folder_that_cannot_be_made(project: Project) -> None:
+    (project.root / "deploy" / "tools").unlink()
+    with pytest.raises((StackctlError, OSError)):
+        scaffold.make(project.folder("marketing"), "marketing")
+    assert not project.folder("marketing").exists()
+
+
+def test_work_is_what_the_template_did_not_make(project: Project) -> None:
+    folder = project.folder("marketing")
+    scaffold.make(folder, "marketing")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "python").touch()
+    (folder / "src" / "marketing" / "__pycache__").mkdir()
+    assert scaffold.work_in(folder, "marketing") == []
+    (folder / "src" / "marketing" / "days.py").write_text("changed")
+    (folder / "notes.md").touch()
+    (folder / "tests" / "test_days.py").unlink()
+    assert scaffold.work_in(folder, "marketing") == [
+        "notes.md",
+        "src/marketing/days.py",
+        "tests/test_days.py",
+    ]

@@ -1,0 +1,225 @@
+"""A code location comes and goes while everything else stays where it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from harness import Stack, until
+from runs import Run, launch, runs_of
+
+# An underscore is in no other host name that gRPC has to find.
+NAME = "eu_sales"
+JOB = f"refresh_{NAME}_job"
+PASSWORD = f"/run/secrets/{NAME}_password"
+ONE_SHOT = {"secrets", "migrate", "landing_zone", "workspace"}
+SLOW = f"""
+import time
+
+import dagster as dg
+
+
+@dg.op
+def wait() -> None:
+    time.sleep(600)
+
+
+@dg.job
+def {NAME}_slow_job() -> None:
+    wait()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def repository(stack: Stack) -> Iterator[None]:
+    """The copy of the project as a git repository; without the location at the end."""
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+    stack.run("git", "init", "--quiet")
+    stack.run("git", "add", "--all")
+    stack.run("git", *identity, "commit", "--quiet", "--message", "as it is")
+    yield
+    stack.run("make", "location-remove", f"NAME={NAME}", "DELETE_DATA=1", "YES=1", check=False)
+    shutil.rmtree(stack.folder / ".git")
+
+
+def changed(stack: Stack) -> str:
+    """What git says of the folder."""
+    return stack.run("git", "status", "--porcelain", "--untracked-files=all")
+
+
+def others(stack: Stack) -> dict[str, tuple[str, str]]:
+    """Container and start of every service that goes on all the time, but for the location."""
+    names = set(stack.compose("config", "--services").split()) - ONE_SHOT - {NAME}
+    found = {name: stack.inspect(stack.container(name)) for name in sorted(names)}
+    return {name: (each["Id"], each["State"]["StartedAt"]) for name, each in found.items()}
+
+
+def locations(stack: Stack) -> dict[str, str]:
+    """Code locations as the UI lists them, and what they are."""
+    answer = stack.ask(
+        """{ workspaceOrError { ... on Workspace { locationEntries {
+        name locationOrLoadError { __typename } } } } }"""
+    )
+    return {
+        entry["name"]: entry["locationOrLoadError"]["__typename"]
+        for entry in answer["workspaceOrError"]["locationEntries"]
+    }
+
+
+def days(stack: Stack) -> int:
+    """Rows of the template's table."""
+    return int(stack.sql(f"SELECT count(*) FROM {NAME}.days")[0][0])
+
+
+def refused(stack: Stack, *arguments: str) -> str:
+    """What a task says that ends with an error, in one line."""
+    shown = stack.run("make", *arguments, check=False)
+    assert len([line for line in shown.splitlines() if line.startswith("error:")]) == 1, shown
+    assert "Traceback" not in shown
+    return shown
+
+
+@pytest.mark.parametrize("name", ["json", "elt", "control_plane", "größe", "With Space", "a" * 200])
+def test_a_bad_name_is_refused_before_anything_is_written(stack: Stack, name: str) -> None:
+    shown = refused(stack, "location", f"NAME={name}")
+    assert name[:40] in shown
+    assert "Way out" in shown
+    assert changed(stack) == ""
+
+
+def test_a_location_that_cannot_be_built_leaves_nothing(stack: Stack) -> None:
+    before = others(stack)
+    settings = stack.settings | {"PYTHON_IMAGE": "registry.invalid/python:0"}
+    other = Stack(stack.folder, project=stack.project, port=stack.port, settings=settings)
+    refused(other, "location", f"NAME={NAME}")
+    assert changed(stack) == ""
+    assert NAME not in locations(stack)
+    assert others(stack) == before
+
+
+def test_it_is_live_and_nothing_else_was_touched(stack: Stack) -> None:
+    before = others(stack)
+    shown = stack.run("make", "location", f"NAME={NAME}")
+    assert "LOADED" in shown
+    assert f"{JOB}_schedule" in shown
+    assert others(stack) == before
+    assert locations(stack)[NAME] == "RepositoryLocation"
+
+
+def test_its_job_runs_and_writes_where_only_it_may(stack: Stack) -> None:
+    launch(stack, NAME, JOB).wait()
+    assert days(stack) in {365, 366}
+    owner = f"SELECT tableowner FROM pg_tables WHERE schemaname = '{NAME}'"
+    assert stack.sql(owner) == [[NAME]]
+
+
+def test_its_schedule_is_at_work(stack: Stack) -> None:
+    known = f"SELECT count(*) FROM instigators WHERE instigator_body LIKE '%{JOB}_schedule%'"
+
+    def known_to_the_daemon() -> None:
+        assert stack.sql(known, "dagster") == [["1"]]
+
+    until(known_to_the_daemon, seconds=90, every=1)
+    status = json.loads(
+        stack.compose(
+            *("exec", "-T", "webserver", "control-plane", "status", "--json", "--only", NAME)
+        )
+    )
+    (schedule,) = status["locations"][0]["schedules"]
+    assert schedule["running"]
+    assert schedule["next_tick"]
+
+
+def test_plain_compose_finds_nothing_to_do(stack: Stack) -> None:
+    before = others(stack) | {NAME: (stack.container(NAME), "")}
+    stack.compose("up", "--detach", "--build", "--wait")
+    assert others(stack) | {NAME: (stack.container(NAME), "")} == before
+
+
+@pytest.fixture
+def running(stack: Stack) -> Iterator[Run]:
+    """A run of it that does not end by itself."""
+    file = stack.folder / f"code_locations/{NAME}/src/{NAME}/defs/jobs/slow.py"
+    file.write_text(SLOW)
+    stack.compose("up", "--detach", "--build", "--wait", "--no-deps", NAME)
+
+    def started() -> Run:
+        found = runs_of(stack, f"{NAME}_slow_job")
+        return found[0] if found else launch(stack, NAME, f"{NAME}_slow_job")
+
+    run = until(started, seconds=60, every=1)
+    run.wait("STARTED")
+    yield run
+    run.terminate()
+    run.wait("CANCELED")
+
+
+def test_it_stays_while_a_run_of_it_runs(stack: Stack, running: Run) -> None:
+    before = changed(stack)
+    shown = refused(stack, "location-remove", f"NAME={NAME}", "YES=1")
+    assert running.id in shown
+    assert "STARTED" in shown
+    assert changed(stack) == before
+    assert running.status == "STARTED"
+    assert locations(stack)[NAME] == "RepositoryLocation"
+
+
+def test_it_stays_while_a_run_of_it_waits(stack: Stack) -> None:
+    stack.compose("stop", "daemon")
+    try:
+        run = launch(stack, NAME, JOB)
+        shown = refused(stack, "location-remove", f"NAME={NAME}", "YES=1")
+        assert run.id in shown
+        assert "QUEUED" in shown
+    finally:
+        stack.compose("start", "daemon")
+    run.wait()
+
+
+def test_work_is_not_deleted_unasked(stack: Stack) -> None:
+    shown = refused(stack, "location-remove", f"NAME={NAME}")
+    assert "defs/jobs/slow.py" in shown
+    assert "--yes" in shown
+    assert (stack.folder / f"code_locations/{NAME}/src/{NAME}/defs/jobs/slow.py").exists()
+
+
+def test_taken_out_it_leaves_its_data_and_nothing_else(stack: Stack) -> None:
+    before = others(stack)
+    password = stack.compose("exec", "-T", NAME, "cat", PASSWORD)
+    stack.run("make", "location-remove", f"NAME={NAME}", "YES=1")
+    assert changed(stack) == ""
+    assert NAME not in locations(stack)
+    assert others(stack) == before
+    for label in (f"com.docker.compose.service={NAME}", f"compose_run_launcher.location={NAME}"):
+        project = f"label=com.docker.compose.project={stack.project}"
+        if label.startswith("compose_run"):
+            project = f"label=compose_run_launcher.project={stack.project}"
+        listed = stack.run("docker", "ps", "-aq", "--filter", f"label={label}", "--filter", project)
+        assert listed == ""
+    assert stack.run("docker", "images", "-q", f"{stack.project}/{NAME}") == ""
+    assert days(stack) in {365, 366}
+    stack.compose("up", "--detach", "--build", "--wait")
+    assert others(stack) == before
+
+    stack.run("make", "location", f"NAME={NAME}")
+    assert stack.compose("exec", "-T", NAME, "cat", PASSWORD) == password
+    launch(stack, NAME, JOB).wait()
+    assert others(stack) == before
+
+
+def test_taken_out_with_its_data_nothing_is_left(stack: Stack) -> None:
+    stack.run("make", "location-remove", f"NAME={NAME}", "DELETE_DATA=1")
+    assert changed(stack) == ""
+    assert stack.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{NAME}'") == []
+    assert stack.sql(f"SELECT 1 FROM pg_namespace WHERE nspname = '{NAME}'") == []
+    names = stack.run("docker", "volume", "ls", "--format", "{{.Name}}").split()
+    assert not [name for name in names if name.startswith(stack.project) and NAME in name]
+    kept = stack.compose(
+        *("run", "--rm", "-T", "--no-deps", "--entrypoint", "ls", "secrets"),
+        *("/secrets/all", "/secrets/migrate"),
+    )
+    assert "elt_password" in kept
+    assert NAME not in kept
