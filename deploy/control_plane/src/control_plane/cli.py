@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 
 from control_plane import (
-    active_runs,
     database,
     locations,
     publication,
@@ -151,17 +150,6 @@ def publish(
         console.print(f"workspace published: {', '.join(names)}")
         if publication.reload(url, seconds):
             console.print("the webserver has read it")
-
-
-@app.command("active-runs")
-def active_runs_command(
-    location: Annotated[str, typer.Argument(help="The code location.")],
-    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",
-) -> None:
-    """Print a code location's runs that wait or run: id, job and state, a line each."""
-    with _one_line_errors():
-        for run in active_runs.of_location(url, location):
-            print(run.id, run.job, run.status)
 
 
 @app.command("status")

@@ -19,6 +19,7 @@ from stackctl.docker import ROOT
 from stackctl.errors import LOCKED, REFUSED, USAGE, StackctlError
 from stackctl.location import compose_file, live, names, scaffold
 from stackctl.location.files import COMPOSE, Project
+from stackctl.lock import lock
 from stackctl.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, help="Add, start and remove code locations.")
@@ -71,14 +72,15 @@ def remove(
         after = before.without_location(name)
         after.check(set(before.compose["services"]) - {name})
         running = _running_or_never_was(delete_data)
-        if running:
-            _check_no_runs(name)
-        _confirm_loss(before.folder(name), name, yes)
         stack = Stack.load() if running else None
+        if stack is not None:
+            _check_no_runs(stack, name)
+        _confirm_loss(before.folder(name), name, yes)
         with before.put_back_on_failure():
             after.write()
             if stack is not None:
-                _take_out(stack, before, name, delete_data)
+                with lock(stack, name, 0):
+                    _take_out(stack, before, name, delete_data)
         shutil.rmtree(before.folder(name), ignore_errors=True)
     say(
         f"code location {name} is gone"
@@ -91,7 +93,7 @@ def _take_out(stack: Stack, before: Project, name: str, delete_data: bool) -> No
     try:
         with step("webserver and daemon drop it"):
             live.publish()
-        _check_no_runs(name)
+        _check_no_runs(stack, name)
         remains = live.Remains(stack, name)
         with step(f"containers and images of {name}"):
             remains.remove_containers()
@@ -164,8 +166,8 @@ def _running_or_never_was(delete_data: bool) -> bool:
     return False
 
 
-def _check_no_runs(name: str) -> None:
-    runs = live.active_runs(name)
+def _check_no_runs(stack: Stack, name: str) -> None:
+    runs = live.active_runs(stack, name)
     if runs:
         shown = "; ".join(runs[:5]) + (f"; and {len(runs) - 5} more" if len(runs) > 5 else "")
         raise StackctlError(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stackctl.console import out, step
+from stackctl.control_plane import ControlPlane
 from stackctl.docker import DockerError, docker
 from stackctl.errors import StackctlError
 from stackctl.stack import Stack
@@ -70,10 +71,10 @@ def publish() -> None:
     _up("workspace")
 
 
-def active_runs(name: str) -> list[str]:
+def active_runs(stack: Stack, name: str) -> list[str]:
     """Id, job and state of each run of the location that waits or runs."""
-    command = ("exec", "-T", "webserver", "control-plane", "active-runs", name)
-    return compose(*command).splitlines()
+    found = ControlPlane(stack).ask("runs", name)
+    return [f"{run['id']} {run['job']} {run['status']}" for run in found]
 
 
 @dataclass(frozen=True)
