@@ -137,9 +137,13 @@ def live(stack: Stack) -> str:
 
 
 def containers(stack: Stack) -> dict[str, str]:
-    """Ids of all service containers that run, by name."""
+    """Ids of all service containers that run, by name; of those that stay, that is.
+
+    landing_zone runs elt's image for a moment whenever that is a new one.
+    """
     names = stack.compose("ps", "--format={{.Name}} {{.ID}}").split("\n")
-    return dict(line.split() for line in names if line.strip())
+    found = dict(line.split() for line in names if line.strip())
+    return {name: id for name, id in found.items() if "-landing_zone-" not in name}
 
 
 def of_elt(stack: Stack) -> list[str]:
