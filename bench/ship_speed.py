@@ -23,7 +23,7 @@ from peers import Ours, ours, quiet, running
 from harness import REPOSITORY, until
 
 _SOURCE = "code_locations/elt/src/elt/__init__.py"
-_COMPOSE = ["docker", "compose", "up", "--detach", "--build", "--no-deps", "elt"]
+_COMPOSE = ["docker", "compose", "up", "--detach", "--build", "elt"]
 _DEPLOY = ["deploy/stackctl/stackctl", "deploy", "elt"]
 _IMAGE = """{ workspaceLocationEntryOrError(name: "elt") { ... on WorkspaceLocationEntry {
   locationOrLoadError { ... on RepositoryLocation { repositories {

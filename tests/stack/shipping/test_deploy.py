@@ -58,7 +58,7 @@ def test_compose_and_deploy_agree_about_what_runs(stack: Stack) -> None:
 
     # The other way round: what Compose has shipped alone is live, and there is nothing to do.
     write_release(stack, "by compose")
-    stack.compose("up", "--detach", "--build", "--wait", "--no-deps", "elt")
+    stack.compose("up", "--detach", "--build", "--wait", "elt")
 
     def known() -> dict[str, object]:
         [found] = [one for one in listed(stack) if one["live"]]

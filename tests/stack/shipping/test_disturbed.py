@@ -85,7 +85,7 @@ def test_a_release_that_dies_once_it_is_live_is_rolled_back(stack: Stack) -> Non
     serves(stack)
     # Compose agrees: there is nothing for it to do.
     before = stack.container("elt")
-    stack.compose("up", "--detach", "--wait", "--no-deps", "elt")
+    stack.compose("up", "--detach", "--wait", "elt")
     assert stack.container("elt") == before
 
 

@@ -43,7 +43,7 @@ def test_an_image_of_a_registry_is_shipped_without_building(stack: Stack, tmp_pa
     assert run.stdout() == "release built by CI\n"
     # Compose keeps what was shipped.
     container = stack.container("elt")
-    stack.compose("up", "--detach", "--wait", "--no-deps", "elt")
+    stack.compose("up", "--detach", "--wait", "elt")
     assert stack.container("elt") == container
 
 
