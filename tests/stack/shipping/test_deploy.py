@@ -21,7 +21,7 @@ from releases import (
 from runs import launch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _as_before(stack: Stack) -> Iterator[None]:
     with put_back(stack):
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -57,9 +58,18 @@ def short_lived_job() -> None:
 '''
 
 _STEPS = ("Building", "Starting the release", "Gate", "Switching", "Verifying")
+_SOME = [
+    ("Gate", signal.SIGKILL),
+    ("Switching", signal.SIGKILL),
+    ("Verifying", signal.SIGKILL),
+    ("Starting the release", signal.SIGINT),
+    ("Switching", signal.SIGINT),
+]
+_ALL = [(step, how) for how in (signal.SIGKILL, signal.SIGINT) for step in _STEPS]
+INTERRUPTIONS = _ALL if os.environ.get("SOAK") == "full" else _SOME
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _as_before(stack: Stack) -> Iterator[None]:
     with put_back(stack):
         yield
@@ -100,8 +110,7 @@ def begin_until(stack: Stack, step: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("step", _STEPS)
+@pytest.mark.parametrize(("step", "how"), INTERRUPTIONS)
 def test_an_interrupted_deployment_leaves_a_release_serving(
     stack: Stack, step: str, how: signal.Signals
 ) -> None:

@@ -18,7 +18,7 @@ from releases import deploy, listed, put_back, write, write_release
 from runs import launch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _as_before(stack: Stack) -> Iterator[None]:
     with put_back(stack):
         yield

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from harness import Stack
-from releases import JOB, REFUSED, containers, live, of_elt, put_back, stackctl, write
+from releases import JOB, REFUSED, containers, of_elt, put_back, stackctl, write
 from runs import launch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _as_before(stack: Stack) -> Iterator[None]:
     with put_back(stack):
         yield
@@ -19,7 +19,7 @@ def _as_before(stack: Stack) -> Iterator[None]:
 
 def check_refused(stack: Stack, words: str, code: int = REFUSED, *options: str) -> None:
     """The deployment says why, and nothing of what runs has changed."""
-    before, release = containers(stack), live(stack)
+    before = containers(stack)
     image = stack.inspect(f"{stack.project}/elt:live")["Id"]
     said = stackctl(stack, "deploy", "elt", *options)
     assert said.code == code, said.text
@@ -28,7 +28,6 @@ def check_refused(stack: Stack, words: str, code: int = REFUSED, *options: str) 
     assert containers(stack) == before
     assert of_elt(stack) == [stack.container("elt")]
     assert stack.inspect(f"{stack.project}/elt:live")["Id"] == image
-    assert live(stack) == release
 
 
 PATCHED_VERSION = """
@@ -72,6 +71,7 @@ def test_a_release_that_never_serves(stack: Stack) -> None:
 def test_a_release_that_has_lost_every_definition(stack: Stack) -> None:
     definitions = stack.folder / "code_locations/elt/src/elt/definitions.py"
     original = definitions.read_text()
+    write(stack, "")
     try:
         definitions.write_text("import dagster as dg\n\ndefs = dg.Definitions()\n")
         check_refused(stack, "it loads, and defines no asset, job, schedule or sensor; what serves")
@@ -82,6 +82,7 @@ def test_a_release_that_has_lost_every_definition(stack: Stack) -> None:
 def test_a_build_that_fails(stack: Stack) -> None:
     lock = stack.folder / "code_locations/elt/uv.lock"
     original = lock.read_text()
+    write(stack, "")
     try:
         lock.write_text("this is no lock file\n")
         check_refused(stack, "the build failed", 1)
@@ -92,6 +93,7 @@ def test_a_build_that_fails(stack: Stack) -> None:
 def test_a_secret_that_is_missing(stack: Stack) -> None:
     compose = stack.folder / "docker-compose.yml"
     original = compose.read_text()
+    write(stack, "")
     line = "      WAREHOUSE_USER: elt\n"
     assert original.count(line) == 1
     try:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from harness import Stack
-from releases import deploy, listed, put_back, write_release
-from runs import ONCE, Run, launch
+from releases import JOB, deploy, listed, put_back, write, write_release
+from runs import ONCE, launch
 
 _SLOW = '''
 
@@ -41,15 +41,8 @@ def keep_one(stack: Stack) -> Iterator[None]:
             stack.compose("exec", "-T", "elt", "rm", "-f", "/var/lib/dagster/storage/go-on")
 
 
-def queued(stack: Stack, job: str) -> Run:
-    """A run that waits: as many as may run at once hold its place."""
-    return launch(stack, "elt", job, tags=ONCE)
-
-
 @pytest.mark.usefixtures("keep_one")
 def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> None:
-    from releases import JOB, write
-
     write(stack, JOB.format(marker="old") + _SLOW.format(marker="old"))
     old = deploy(stack)["release"]
     in_flight = launch(stack, "elt", "waiting_job", tags=ONCE)
@@ -57,7 +50,7 @@ def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> 
     # What is queued while no daemon takes it has its release, too.
     stack.compose("stop", "daemon")
     waiting = launch(stack, "elt", "release_job", tags=ONCE)
-    stack.compose("start", "daemon", "--wait") if False else stack.compose("start", "daemon")
+    stack.compose("start", "daemon")
     shipped = []
     for marker in ("two", "three", "four"):
         write_release(stack, marker)

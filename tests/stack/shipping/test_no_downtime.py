@@ -19,7 +19,7 @@ from harness import Stack, until
 from releases import JOB, TICK, deploy, put_back, write
 from runs import Run, launch, runs_of
 
-DEPLOYS = 20 if os.environ.get("SOAK") == "full" else 3
+DEPLOYS = 20 if os.environ.get("SOAK") == "full" else 2
 
 # Each call on a channel of its own, as webserver and daemon make them.
 _GRPC_CLIENT = """
@@ -107,7 +107,7 @@ def grpc_client(stack: Stack) -> Iterator[list[Any]]:
         counted.extend(json.loads(text.splitlines()[-1]))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _as_before(stack: Stack) -> Iterator[None]:
     with put_back(stack):
         yield

@@ -1,0 +1,46 @@
+"""Calls to a code location go to one server, also while two have its name.
+
+While a release is switched, the old and the new server have the location's name for a moment,
+and a lookup gives both addresses in any order. Dagster loads a location by several calls, each
+over a connection of its own: some would be answered by the one, some by the other, and what they
+say together is no release at all. In one order, all calls go to the same server until it takes
+no more, and then all to the other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+from dagster._grpc.client import DagsterGrpcClient
+
+_GIVEN = "_given_server_address"
+
+
+def keep_one_order() -> None:
+    """Let this process's clients of code servers try a name's addresses in one order."""
+    # Read whenever a call opens its connection; Dagster has no setting for it.
+    DagsterGrpcClient._server_address = property(_get, _set)  # type: ignore[assignment]
+
+
+def target(address: str) -> str:
+    """What gRPC is to connect to for ``host:port``; the same for what is no name of a host."""
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdecimal():
+        return address
+    try:
+        found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
+    except OSError:
+        # gRPC looks it up itself, and says what is wrong in its own words.
+        return address
+    ordered = sorted({str(one[4][0]) for one in found}, key=ipaddress.ip_address)
+    return "ipv4:" + ",".join(f"{ip}:{port}" for ip in ordered)
+
+
+def _get(client: Any) -> str:
+    return target(getattr(client, _GIVEN))
+
+
+def _set(client: Any, address: str) -> None:
+    setattr(client, _GIVEN, address)
