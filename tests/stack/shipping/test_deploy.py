@@ -71,6 +71,8 @@ def test_compose_and_deploy_agree_about_what_runs(stack: Stack) -> None:
 
 
 def test_a_difference_is_shown_and_nothing_is_shipped(stack: Stack) -> None:
+    write(stack, "")
+    deploy(stack)
     before, images = containers(stack), stack.inspect(f"{stack.project}/elt:live")["Id"]
     write_release(stack, "not shipped")
     said = stackctl(stack, "diff", "elt")
