@@ -51,4 +51,7 @@ def main() -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # Ctrl-C comes twice, from the terminal and from uv; the second must not end the tidying up.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     raise Interrupted
