@@ -61,9 +61,13 @@ def adopt(service: Service, candidate: Container) -> None:
 
 
 def is_in(service: Service, candidate: Container) -> bool:
-    """Whether it has the service's names."""
-    found = candidate.networks.values()
-    return any(service.location in (network.get("Aliases") or ()) for network in found)
+    """Whether it runs, and has the service's names in all networks."""
+    joined = {
+        network
+        for network, settings in candidate.networks.items()
+        if service.location in (settings.get("Aliases") or ())
+    }
+    return candidate.running and joined >= service.aliases().keys()
 
 
 def discard(service: Service) -> None:

@@ -49,8 +49,8 @@ def verify(service: Service, control: ControlPlane, now: Container, image: str, 
 
 def step_back(service: Service, failed: Container, old: Container) -> None:
     """Have the former release serve again, then end the failed one."""
-    docker("container", "start", old.id)
     docker("image", "tag", old.image, service.live_image)
+    docker("container", "start", old.id)
     Retrying(
         retry=retry_if_result(lambda healthy: not healthy),
         stop=stop_after_delay(120),
@@ -67,21 +67,25 @@ def end(container: Container) -> None:
 
 
 def repair(service: Service) -> None:
-    """Put right what an interrupted command left; what serves goes on."""
+    """Put right what an interrupted command left; what serves goes on.
+
+    A release is named live before the former one is asked to end, which then may be about to.
+    """
+    image = inspect("image", service.live_image)
+    live = image[0]["Id"] if image else None
     candidate = service.candidate()
-    others = any(one.running for one in service.containers())
-    if candidate and candidate.running and not others and candidates.is_in(service, candidate):
+    if candidate and candidate.image == live and candidates.is_in(service, candidate):
         candidates.adopt(service, candidate)
-    else:
+    elif candidate:
         candidates.discard(service)
     containers = service.containers()
     running = [one for one in containers if one.running]
     if not running:
         # Down on purpose, or never up.
         return
-    image = inspect("image", service.live_image)
-    live = [one for one in running if image and one.image == image[0]["Id"]]
-    keep = (live or running)[0]
+    keep = next((one for one in running if one.image == live), running[0])
+    if candidate:
+        docker("image", "tag", keep.image, service.live_image)
     for one in containers:
         if one.id != keep.id:
             end(one)
