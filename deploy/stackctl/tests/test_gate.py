@@ -63,6 +63,8 @@ def test_a_secret_file_sets_its_variable() -> None:
             " module named 'nope'\nStack Trace:\n  File y\n",
             "ModuleNotFoundError: No module named 'nope'",
         ),
+        ("RuntimeError: x\n\ndagster._core.errors.DagsterLoadError: y\n", "RuntimeError: x"),
+        ("dagster._core.errors.DagsterInvalid: y\n", "dagster._core.errors.DagsterInvalid: y"),
         ("entrypoint: X_FILE: cannot read it\n", "entrypoint: X_FILE: cannot read it"),
         ("something else\n", "something else"),
         ("", "it has written no log"),

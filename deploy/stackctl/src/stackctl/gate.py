@@ -100,8 +100,10 @@ def cause(log: str) -> str:
     """The line of a log that says why a code server ended."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     causes = [line for line in lines if _CAUSE.match(line)]
+    # Dagster's own wrap what happened, before or after it.
+    own = [line for line in causes if not line.startswith("dagster")]
     if causes:
-        return causes[-1]
+        return (own or causes)[-1]
     return lines[-1] if lines else "it has written no log"
 
 
