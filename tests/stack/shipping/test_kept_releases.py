@@ -41,6 +41,12 @@ def keep_one(stack: Stack) -> Iterator[None]:
             stack.compose("exec", "-T", "elt", "rm", "-f", "/var/lib/dagster/storage/go-on")
 
 
+def has_container(stack: Stack, release: str) -> bool:
+    """Whether any container, ended ones too, is one of this release."""
+    image = f"ancestor={stack.project}/elt:{release}"
+    return bool(stack.run("docker", "ps", "--all", "--quiet", "--filter", image).strip())
+
+
 @pytest.mark.usefixtures("keep_one")
 def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> None:
     write(stack, JOB.format(marker="old") + _SLOW.format(marker="old"))
@@ -56,8 +62,11 @@ def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> 
         write_release(stack, marker)
         shipped.append(deploy(stack)["release"])
     kept = [one["release"] for one in listed(stack)]
-    # The live one, one to go back to, and the one that a run still needs.
-    assert kept == [shipped[2], shipped[1], old]
+    # The live one, one to go back to, and the one that a run still needs; beside them what an
+    # ended container that people may look into has.
+    assert kept[:2] == [shipped[2], shipped[1]]
+    assert old in kept
+    assert not {one for one in kept[2:] if one != old and not has_container(stack, one)}
     [needed] = [one for one in listed(stack) if one["release"] == old]
     assert needed["runs"] >= 1
 
@@ -67,6 +76,7 @@ def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> 
     assert in_flight.stdout() == "release old\n"
     assert waiting.stdout() == "release old\n"
 
+    stack.run("docker", "rm", "--force", *stack.run_containers())
     write_release(stack, "five")
     last = deploy(stack)["release"]
     assert [one["release"] for one in listed(stack)] == [last, shipped[2]]
