@@ -136,10 +136,10 @@ def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
         for number in range(1, DEPLOYS + 1):
             write(stack, JOB.format(marker=str(number)) + TICK)
             assert deploy(stack)["went_live"]
+        launches.over.set()
         # The tick of a minute that had begun comes within seconds of its end.
         ended = minute(time.time())
         until(lambda: _ticked(stack, ended + 1), seconds=90, every=1)
-        launches.over.set()
         webserver.over.set()
         launches.join()
         webserver.join()
