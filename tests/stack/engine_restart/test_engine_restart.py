@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import REPOSITORY, Stack, until
+from releases import begin, deploy, live, of_elt, put_back, write_release
 from runs import Run, launch, runs_of
 from standby_pool import handed_over, pool_is_full
 
@@ -70,3 +71,25 @@ def test_each_run_is_retried_once_and_the_stack_comes_back_by_itself(stack: Stac
     later = launch(stack, "ready", "tick_job")
     later.wait()
     assert handed_over(later)
+
+
+def test_a_deployment_is_under_way(stack: Stack) -> None:
+    with put_back(stack):
+        former = live(stack)
+        write_release(stack, "before the restart")
+        deployment = begin(stack, "deploy", "elt")
+        for line in deployment.stdout or ():
+            if "Starting the release" in line:
+                break
+        restart_engine()
+        said, _ = deployment.communicate()
+        assert deployment.returncode == 1, said
+        assert "Traceback" not in said
+
+        def serves() -> None:
+            launch(stack, "elt", "__ASSET_JOB", assets=["products_table"])
+
+        until(serves, seconds=120)
+        assert live(stack) == former
+        assert deploy(stack, "--wait=60")["former"] == former
+        assert of_elt(stack) == [stack.container("elt")]

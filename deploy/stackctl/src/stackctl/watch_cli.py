@@ -30,8 +30,12 @@ def watch(
     if location:
         stack.check_location(location)
     folders = sources(stack, [location] if location else stack.locations)
-    say(f"watching {', '.join(sorted(folders.values()))}; Ctrl-C ends it")
-    for changed in watchfiles.watch(*folders, raise_interrupt=True):
+    said = False
+    # The first time it has found nothing, it watches.
+    for changed in watchfiles.watch(*folders, rust_timeout=500, yield_on_timeout=True):
+        if not said:
+            say(f"watching {', '.join(sorted(set(folders.values())))}; Ctrl-C ends it")
+            said = True
         for name in affected(folders, (Path(path) for _, path in changed)):
             try:
                 ship_cli.deploy(name, wait=600)
