@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,26 +24,21 @@ def blocks(guide: Path) -> list[Block]:
     return [Block(*found) for found in _FENCE.findall(guide.read_text())]
 
 
-def follow(guide: Path, folder: Path, instead: dict[str, Callable[[], None]]) -> str:
+def follow(guide: Path, folder: Path) -> str:
     """Do in ``folder`` what the guide says, and return what it printed.
 
     Blocks of shell run in one shell, as a reader would type them; the first failure ends it with
-    an AssertionError. ``instead`` holds what to do in the place of whole blocks, each of which
-    must be there once.
+    an AssertionError.
     """
     said, before = "", ""
-    left = dict(instead)
     for block in blocks(guide):
         if block.path:
             (folder / block.path).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.path).write_text(block.text)
-        elif block.text.strip() in left:
-            left.pop(block.text.strip())()
         else:
             assert block.language == "sh", f"nobody runs this block of {block.language}"
             said += _run(before, block.text, folder)
             before += _definitions(block.text)
-    assert not left, f"the guide does not say {', '.join(left)}"
     return said
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from guide import follow
-from scaffold import make_location
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -21,11 +21,15 @@ UNTRACKED = shutil.ignore_patterns(".venv", "__pycache__", ".*_cache", "*.egg-in
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the sample project and, beside it, what of this repository the guide uses."""
+    """A folder with the sample project and, beside it, this repository."""
     shutil.copytree(HERE / "acme-pipelines", tmp_path / "acme-pipelines", ignore=UNTRACKED)
     repository = tmp_path / "dagster-stack"
-    for part in ("deploy/tools", "code_locations/analytics"):
-        shutil.copytree(REPOSITORY / part, repository / part, ignore=UNTRACKED)
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if (REPOSITORY / name).is_file():
+            (repository / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, repository / name)
     # uv itself is there already: this test runs by it.
     (repository / ".tools").symlink_to(REPOSITORY / ".tools")
     return tmp_path
@@ -39,6 +43,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("SHOP_URL", "SHOP_TOKEN", "ACME_WAREHOUSE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    # A stack that does not run: the guide's location is files alone.
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "guide-of-tests")
     monkeypatch.setenv("DG_CLI_CONFIG", str(tmp_path / "dg.toml"))
 
 
@@ -48,9 +54,7 @@ def names(stock: dict[str, Any], kind: str, key: str = "name") -> set[str]:
 
 def test_the_guide_keeps_what_the_project_defines(folder: Path) -> None:
     repository = folder / "dagster-stack"
-    said = follow(
-        GUIDE, repository, {"make location NAME=acme": lambda: make_location(repository, "acme")}
-    )
+    said = follow(GUIDE, repository)
     before, after = (
         json.loads((folder / f"acme-{when}.json").read_text()) for when in ("before", "after")
     )
@@ -78,4 +82,4 @@ def test_the_guide_keeps_what_the_project_defines(folder: Path) -> None:
     assert "load_from_defs_folder" in (source / "definitions.py").read_text()
     assert not (source / "assets.py").exists()
     assert (source / "defs/sales/assets.py").exists()
-    assert not list((source / "defs/assets").glob("my_*"))
+    assert not list((source / "defs/assets").glob("*_days.py"))
