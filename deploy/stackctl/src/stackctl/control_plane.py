@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import cached_property
 from typing import Any
 
 from stackctl.docker import DockerError, begin, docker
@@ -19,8 +20,13 @@ class ControlPlane:
     """The running webserver and daemon of a stack. Raises StackctlError when one is down."""
 
     def __init__(self, stack: Stack) -> None:
+        self._stack = stack
         self._webserver = _container(stack, "webserver")
-        self._daemon = _container(stack, "daemon")
+
+    @cached_property
+    def daemon(self) -> str:
+        """Id of the daemon's container."""
+        return _container(self._stack, "daemon")
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start one of the control plane's own commands, in the webserver's container."""
@@ -32,7 +38,7 @@ class ControlPlane:
 
     def served_by_daemon(self) -> dict[str, str | None]:
         """Image of each location that the daemon has loaded; None for one that it has not."""
-        found: dict[str, str | None] = json.loads(docker("exec", self._daemon, "cat", _SERVED))
+        found: dict[str, str | None] = json.loads(docker("exec", self.daemon, "cat", _SERVED))
         return found
 
     def read(self, path: str) -> str:

@@ -49,6 +49,8 @@ class Shipping:
     def deploy(self, image_of: Callable[[], str], how: str, revision: str) -> Outcome:
         """Bring the image live. Raises StackctlError; then what served before serves."""
         service = self.service
+        # Without one there is nobody to verify, and everything would be rolled back.
+        _ = self.control.daemon
         switch.repair(service)
         image = image_of()
         serving = service.serving()
