@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -61,31 +61,36 @@ class Shipping:
             switch.verify(service, self.control, serving, name, _VERIFY_S)
             say(f"{service.location} serves release {release} already, nothing to do")
             return Outcome(service.location, release, release, went_live=False)
-        candidate, report = self._pass_gate(image)
-        differences = show_changes(report)
-        return self._go_live(candidate, report, differences, how, revision)
+        with self._put_right_on_failure():
+            candidate, report = self._pass_gate(image)
+            differences = show_changes(report)
+            return self._go_live(candidate, report, differences, how, revision)
 
     def diff(self, image_of: Callable[[], str]) -> Outcome:
         """What bringing the image live would change; nothing is."""
         switch.repair(self.service)
-        _, report = self._pass_gate(image_of())
-        candidates.discard(self.service)
+        with self._put_right_on_failure():
+            _, report = self._pass_gate(image_of())
+            candidates.discard(self.service)
         former = _tag(report["live"]["image"]) if report["live"] else None
         release = _tag(report["candidate"]["image"])
         differences = show_changes(report)
         return Outcome(self.service.location, release, former, False, differences)
 
-    def _pass_gate(self, image: str) -> tuple[Container, dict[str, Any]]:
-        """The candidate that passed, and what it defines. One that does not is removed."""
+    @contextmanager
+    def _put_right_on_failure(self) -> Iterator[None]:
         try:
-            with step("Starting the release beside the one that serves"):
-                candidate = candidates.make(self.service, image)
-            with step("Gate: it serves, its definitions load, nothing is missing"):
-                report = gate.examine(self.service, self.control, candidate, self.gate_seconds)
+            yield
         except BaseException:
-            candidates.discard(self.service)
+            switch.repair(self.service)
             raise
-        return candidate, report
+
+    def _pass_gate(self, image: str) -> tuple[Container, dict[str, Any]]:
+        """The candidate that passed, and what it defines."""
+        with step("Starting the release beside the one that serves"):
+            candidate = candidates.make(self.service, image)
+        with step("Gate: it serves, its definitions load, nothing is missing"):
+            return candidate, gate.examine(self.service, self.control, candidate, self.gate_seconds)
 
     def _go_live(
         self,
@@ -116,9 +121,6 @@ class Shipping:
                         docker("image", "rm", name)
             why = f"rolled back, the former release serves again: {error}"
             raise StackctlError(why, ROLLED_BACK) from None
-        except BaseException:
-            switch.repair(service)
-            raise
         for one in former:
             switch.end(one)
         # Left behind, they would have Compose make them anew at the next `up`, and with them the
