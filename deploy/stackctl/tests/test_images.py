@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stackctl.docker import ROOT
+from stackctl.docker import COMPOSE_FILE, ROOT
 from stackctl.errors import USAGE, StackctlError
 from stackctl.history import Files, fork_point
-from stackctl.image_cli import COMPOSE_FILE, changed
+from stackctl.image_cli import changed
 from stackctl.image_inputs import Image, images_of
 
 CONTROL_PLANE = {"secrets", "migrate", "webserver"}

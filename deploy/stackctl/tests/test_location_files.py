@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from stackctl.docker import COMPOSE_FILE
 from stackctl.errors import StackctlError
 from stackctl.location import compose_file, files
-from stackctl.location.files import COMPOSE, Project
+from stackctl.location.files import Project
 
 
 def snapshot(root: Path) -> dict[Path, bytes]:
@@ -43,7 +44,8 @@ def test_the_new_service_is_like_the_others(project: Project) -> None:
         "storage_eu_sales",
     }
     assert (
-        compose_file.locations(project.with_location("eu_sales").texts[COMPOSE])[-1] == "eu_sales"
+        compose_file.locations(project.with_location("eu_sales").texts[COMPOSE_FILE])[-1]
+        == "eu_sales"
     )
 
 
@@ -86,7 +88,7 @@ def test_a_workspace_in_another_style(project: Project) -> None:
 def test_a_file_of_another_shape_is_named(
     project: Project, was: str, instead: str, reason: str
 ) -> None:
-    texts = {**project.texts, COMPOSE: project.texts[COMPOSE].replace(was, instead)}
+    texts = {**project.texts, COMPOSE_FILE: project.texts[COMPOSE_FILE].replace(was, instead)}
     with pytest.raises(StackctlError, match=f"docker-compose.yml: {reason}"):
         Project(project.root, texts).with_location("b")
 
@@ -98,9 +100,9 @@ def test_a_change_that_touches_more_is_refused(project: Project) -> None:
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="no docker command")
 def test_a_change_that_compose_does_not_take_is_refused(project: Project) -> None:
-    text = project.texts[COMPOSE].replace("  storage_elt:\n  storage_a", "  storage_a")
+    text = project.texts[COMPOSE_FILE].replace("  storage_elt:\n  storage_a", "  storage_a")
     with pytest.raises(StackctlError, match=r"would not hold: .*storage_elt"):
-        Project(project.root, {**project.texts, COMPOSE: text}).check(
+        Project(project.root, {**project.texts, COMPOSE_FILE: text}).check(
             set(project.compose["services"])
         )
 

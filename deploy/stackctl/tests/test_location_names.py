@@ -2,14 +2,15 @@
 
 import pytest
 
+from stackctl.docker import COMPOSE_FILE
 from stackctl.errors import REFUSED, USAGE, StackctlError
 from stackctl.location import names
-from stackctl.location.files import COMPOSE, Project
+from stackctl.location.files import Project
 
 
 def check(project: Project, name: str) -> None:
     """As `make location` does."""
-    names.check(name, project.compose, project.texts[COMPOSE], project.root)
+    names.check(name, project.compose, project.texts[COMPOSE_FILE], project.root)
 
 
 @pytest.mark.parametrize("name", ["marketing", "eu_sales_2", "x", "a" * 40])

@@ -10,6 +10,7 @@ import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from control_plane.errors import StackError
+from control_plane.files import replace
 from control_plane.graphql import ask
 from control_plane.workspace import servers
 
@@ -39,10 +40,8 @@ def publish(source: Path, target: Path) -> list[str]:
     Raises StackError, and leaves ``target`` alone, when ``source`` is no workspace of gRPC servers.
     """
     names = list(servers(source))
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.write_bytes(source.read_bytes())
     # The daemon ends when it cannot read its workspace for minutes.
-    temporary.replace(target)
+    replace(target, source.read_bytes())
     return names
 
 

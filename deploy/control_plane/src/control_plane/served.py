@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from compose_run_launcher.endless import Endless
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._core.workspace.context import IWorkspaceProcessContext, WorkspaceProcessContext
-from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_exponential
+
+from control_plane.files import replace
 
 _PAUSE_S = 0.5
 # Dagster's own look is once a second, and loading takes a moment.
@@ -24,7 +25,7 @@ _LOOKS_BEFORE_REFRESH = 6
 logger = logging.getLogger(__name__)
 
 
-class ServedFile(threading.Thread):
+class ServedFile(Endless):
     """Keeps ``path`` at {location: image, None while it is not loaded}.
 
     Dagster loads a location anew when the id of its server changes. While a release is switched
@@ -33,30 +34,23 @@ class ServedFile(threading.Thread):
     """
 
     def __init__(self, context: IWorkspaceProcessContext[Any], path: Path) -> None:
-        super().__init__(name="served-file", daemon=True)
+        super().__init__("served-file")
         self._context = context
         self._path = path
         # Looks in a row that found another server than the one that was loaded.
         self._stale: dict[str, int] = {}
         self._written: dict[str, str | None] | None = None
 
-    def run(self) -> None:
-        """Look twice a second, whatever happens."""
-        while True:
-            Retrying(
-                retry=retry_if_exception_type(Exception),
-                wait=wait_exponential(max=5),
-                before_sleep=before_sleep_log(logger, logging.WARNING),
-            )(self._look)
-            time.sleep(_PAUSE_S)
+    def follow(self) -> None:
+        """Look twice a second."""
+        self._look()
+        time.sleep(_PAUSE_S)
 
     def _look(self) -> None:
         locations = self._loaded()
         now = {name: one.container_image if one else None for name, one in locations.items()}
         if now != self._written:
-            fresh = self._path.with_suffix(".new")
-            fresh.write_text(json.dumps(now))
-            fresh.replace(self._path)
+            replace(self._path, json.dumps(now).encode())
             self._written = now
         for name, location in locations.items():
             self._refresh_if_stale(name, location)

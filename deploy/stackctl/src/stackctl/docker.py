@@ -7,12 +7,14 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from stackctl.errors import StackctlError
 
 ROOT = Path(__file__).resolve().parents[4]
 """The repository: `docker compose` is called there."""
+COMPOSE_FILE = "docker-compose.yml"
+"""The stack's description, in the repository's root."""
 
 _NO_DOCKER = (
     "there is no docker command here. Way out: install it, or run the stack without it: make dev"
@@ -44,11 +46,7 @@ def docker(*arguments: str, environment: Mapping[str, str] | None = None, given:
     return answer
 
 
-def begin(
-    *arguments: str,
-    environment: Mapping[str, str] | None = None,
-    output: int | IO[str] = subprocess.PIPE,
-) -> subprocess.Popen[str]:
+def begin(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start a docker command, with pipes to all three of its streams.
 
     In a session of its own: Ctrl-C is for this program, which then ends what it began.
@@ -59,7 +57,7 @@ def begin(
             cwd=ROOT,
             env=os.environ | dict(environment or {}),
             stdin=subprocess.PIPE,
-            stdout=output,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -8,13 +8,12 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
-
 from stackctl.changes import count
 from stackctl.control_plane import PORT, ControlPlane, answer
 from stackctl.docker import begin, inspect
 from stackctl.errors import REFUSED, StackctlError
 from stackctl.service import Container, Service
+from stackctl.waiting import until
 
 _LOG_LINES = 400
 # An exception's own line: its class, with or without modules, and what it says.
@@ -116,14 +115,8 @@ def _series(version: str) -> tuple[int, ...]:
 
 
 def _first_of(compare: subprocess.Popen[str], end: subprocess.Popen[str], seconds: float) -> None:
-    try:
-        Retrying(
-            retry=retry_if_result(lambda over: not over),
-            stop=stop_after_delay(seconds),
-            wait=wait_fixed(0.05),
-        )(lambda: compare.poll() is not None or end.poll() is not None)
-    except RetryError:
-        raise Refused(f"it is not known after {seconds:.0f} s whether it serves") from None
+    if not until(lambda: compare.poll() is not None or end.poll() is not None, seconds, 0.05):
+        raise Refused(f"it is not known after {seconds:.0f} s whether it serves")
 
 
 def _its_own_words(compare: subprocess.Popen[str]) -> str:
@@ -138,14 +131,8 @@ def _wait_until_healthy(candidate: Container, seconds: float) -> None:
         state = inspect("container", candidate.id)[0]["State"]
         return str(state.get("Health", {}).get("Status", "healthy"))
 
-    try:
-        Retrying(
-            retry=retry_if_result(lambda now: now != "healthy"),
-            stop=stop_after_delay(seconds),
-            wait=wait_fixed(0.1),
-        )(health)
-    except RetryError:
-        raise Refused(f"it serves, and Docker's probe of it is {health()}") from None
+    if not until(lambda: health() == "healthy", seconds, 0.1):
+        raise Refused(f"it serves, and Docker's probe of it is {health()}")
 
 
 def _why(candidate: Container) -> str:

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from stackctl.console import out
-from stackctl.docker import ROOT, DockerError, docker
+from stackctl.docker import COMPOSE_FILE, ROOT, DockerError, docker
 from stackctl.errors import StackctlError
 from stackctl.history import Files, fork_point
 from stackctl.image_inputs import Image, images_of
-
-COMPOSE_FILE = "docker-compose.yml"
 
 
 def images(

@@ -36,7 +36,6 @@ class Held(StackctlError):
             " wait for it by --wait SECONDS",
             LOCKED,
         )
-        self.holder = holder
 
 
 def who() -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import asdict, dataclass
 
 from stackctl.control_plane import ControlPlane
-from stackctl.docker import ROOT
+from stackctl.errors import StackctlError
+from stackctl.history import git
 
 _FOLDER = "/var/lib/dagster/releases"
 
@@ -23,7 +23,7 @@ class Record:
     revision: str
     """Commit of the checkout, or where the image came from."""
     how: str
-    """deploy, rollback or watch."""
+    """deploy or rollback."""
 
     @property
     def line(self) -> str:
@@ -44,9 +44,7 @@ def write(control: ControlPlane, location: str, record: Record) -> None:
 
 def revision() -> str:
     """The checkout's commit; `-dirty` when files differ from it; unknown outside of git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").strip()
+    except StackctlError:
         return "unknown"
-    return done.stdout.strip() or "unknown"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stackctl.docker import DockerError, docker, inspect
 from stackctl.records import Record
@@ -36,14 +37,12 @@ def releases(service: Service, records: Sequence[Record]) -> list[Release]:
     latest = {record.release: record for record in records}
     pattern = f"--filter=reference={service.release_image('*')}"
     names = docker("image", "ls", pattern, "--format={{.Repository}}:{{.Tag}}").split()
-    found = []
-    for name in names:
-        tag = name.rpartition(":")[2]
-        if tag in {"live", "next"}:
-            continue
-        for image in inspect("image", name):
-            tagged = image["Metadata"]["LastTagTime"]
-            found.append(Release(tag, image["Id"], image["Size"], tagged, latest.get(tag)))
+    images = {image["Id"]: image for image in inspect("image", *names)}
+    found = [
+        Release(tag, image["Id"], image["Size"], image["Metadata"]["LastTagTime"], latest.get(tag))
+        for image in images.values()
+        for tag in _tags(service, image)
+    ]
     return sorted(found, key=lambda one: one.when, reverse=True)
 
 
@@ -71,3 +70,9 @@ def prune(service: Service, going: Sequence[Release]) -> list[str]:
 def to_keep(service: Service) -> int:
     """The setting KEEP_RELEASES."""
     return int(service.stack.config.get("x-releases", {}).get("keep", _DEFAULT))
+
+
+def _tags(service: Service, image: Mapping[str, Any]) -> list[str]:
+    prefix = service.release_image("")
+    tags = [name.removeprefix(prefix) for name in image["RepoTags"] if name.startswith(prefix)]
+    return [tag for tag in tags if tag not in {"live", "next"}]

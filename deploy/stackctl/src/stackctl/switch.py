@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
-
 from stackctl import candidate as candidates
 from stackctl.control_plane import ControlPlane, answer
 from stackctl.docker import DockerError, docker, inspect, remove_container
 from stackctl.errors import StackctlError
 from stackctl.service import Container, Service
+from stackctl.waiting import until
+
+_HEALTHY_S = 120
 
 
 class NotServed(StackctlError):
@@ -48,14 +49,22 @@ def verify(service: Service, control: ControlPlane, now: Container, image: str, 
 
 
 def step_back(service: Service, failed: Container, old: Container) -> None:
-    """Have the former release serve again, then end the failed one."""
+    """Have the former release serve again, then end the failed one.
+
+    Raises StackctlError when the former one does not get healthy.
+    """
+
+    def healthy() -> bool:
+        found = inspect("container", old.id)
+        return bool(found) and found[0]["State"].get("Health", {}).get("Status") == "healthy"
+
     docker("image", "tag", old.image, service.live_image)
     docker("container", "start", old.id)
-    Retrying(
-        retry=retry_if_result(lambda healthy: not healthy),
-        stop=stop_after_delay(120),
-        wait=wait_fixed(0.2),
-    )(lambda: inspect("container", old.id)[0]["State"].get("Health", {}).get("Status") == "healthy")
+    if not until(healthy, _HEALTHY_S, 0.2):
+        raise StackctlError(
+            f"the former release of {service.location} does not get healthy either. Way out: see"
+            f" docker logs {old.name}, and make rollback LOCATION={service.location} TO=release"
+        )
     end(failed)
 
 
@@ -110,11 +119,5 @@ def _wait_for_daemon(
         except DockerError as error:
             raise NotServed(f"the daemon cannot be asked: {error}") from None
 
-    try:
-        Retrying(
-            retry=retry_if_result(lambda over: not over),
-            stop=stop_after_delay(seconds),
-            wait=wait_fixed(0.1),
-        )(served)
-    except RetryError:
-        raise NotServed(f"the daemon does not serve it after {seconds:.0f} s") from None
+    if not until(served, seconds, 0.1):
+        raise NotServed(f"the daemon does not serve it after {seconds:.0f} s")

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from abc import ABC, abstractmethod
-
-from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_exponential
+from abc import abstractmethod
 
 from compose_run_launcher import images
+from compose_run_launcher.endless import Endless
 from compose_run_launcher.engine import Engine
 
-logger = logging.getLogger(__name__)
 
-
-class Watch(threading.Thread, ABC):
-    """A thread that never ends: whatever breaks its work is logged, and the work begun anew.
+class Watch(Endless):
+    """Follows one engine.
 
     The engine restarts, a gateway ends idle streams, Postgres is upgraded; so each beginning
     first looks at all that is there, and nothing is missed meanwhile.
     """
 
     def __init__(self, name: str, engine: Engine) -> None:
-        super().__init__(name=name, daemon=True)
+        super().__init__(name)
         self.engine = engine
-
-    def run(self) -> None:
-        """Follow for ever."""
-        while True:
-            Retrying(
-                retry=retry_if_exception_type(Exception),
-                wait=wait_exponential(max=5),
-                before_sleep=before_sleep_log(logger, logging.WARNING),
-            )(self.follow)
 
     @abstractmethod
     def follow(self) -> None:

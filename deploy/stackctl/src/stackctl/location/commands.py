@@ -15,10 +15,10 @@ from typing import Annotated
 import typer
 
 from stackctl.console import say, step
-from stackctl.docker import ROOT
+from stackctl.docker import COMPOSE_FILE, ROOT
 from stackctl.errors import LOCKED, REFUSED, USAGE, StackctlError
 from stackctl.location import compose_file, live, names, scaffold
-from stackctl.location.files import COMPOSE, Project
+from stackctl.location.files import Project
 from stackctl.lock import lock
 from stackctl.stack import Stack
 
@@ -32,7 +32,7 @@ def add(name: Name) -> None:
     """Make a code location from the template; in a stack that runs, live and with no restart."""
     with _alone(ROOT):
         before = Project.read(ROOT)
-        names.check(name, before.compose, before.texts[COMPOSE], ROOT)
+        names.check(name, before.compose, before.texts[COMPOSE_FILE], ROOT)
         after = before.with_location(name)
         after.check(set(before.compose["services"]) | {name})
         running = live.is_running()
@@ -140,7 +140,7 @@ def _nothing_left_on_failure(before: Project, name: str) -> Iterator[None]:
 
 
 def _check_known(project: Project, name: str) -> None:
-    known = compose_file.locations(project.texts[COMPOSE])
+    known = compose_file.locations(project.texts[COMPOSE_FILE])
     if name not in known:
         raise StackctlError(
             f"docker-compose.yml has no code location {name[:80]!r}. There are: {', '.join(known)}",

@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from stackctl.docker import COMPOSE_FILE
 from stackctl.location.lines import Lines
 
-FILE = "docker-compose.yml"
 _SERVICE = Path(__file__).resolve().parents[3] / "template.service.yml"
 _OF_LOCATION = r"\s+<<: \*code-location$"
 
 
 def add(text: str, name: str) -> str:
     """The file with the location ``name``, which is not in it yet, after the last one."""
-    lines = Lines(text, FILE)
+    lines = Lines(text, COMPOSE_FILE)
     _change(lines, "secrets", "- --share=/secrets/migrate:", _append(f"{name}_password"))
     _behind(lines, "secrets", "- --share=", f"- --share=/secrets/{name}:10001={name}_password")
     _behind(lines, "secrets", "- secrets_", f"- secrets_{name}:/secrets/{name}")
@@ -30,7 +30,7 @@ def add(text: str, name: str) -> str:
 
 def remove(text: str, name: str) -> str:
     """The file without the location ``name``: the inverse of ``add``."""
-    lines = Lines(text, FILE)
+    lines = Lines(text, COMPOSE_FILE)
     _change(lines, "secrets", "- --share=/secrets/migrate:", _without(f"{name}_password"))
     _delete(lines, "secrets", rf"- --share=/secrets/{name}:")
     _delete(lines, "secrets", rf"- secrets_{name}:/")
@@ -91,7 +91,7 @@ def _without(word: str) -> Callable[[str], str]:
 
 def locations(text: str) -> list[str]:
     """The code locations that the file prepares the database for, in its order."""
-    lines = Lines(text, FILE)
+    lines = Lines(text, COMPOSE_FILE)
     number = _in(lines, "migrate", r".*--locations=")
     found = re.search(r"--locations=([a-z0-9_,]+)", lines.get(range(number, number + 1)))
     return found[1].split(",") if found else []

@@ -13,12 +13,11 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stackctl.docker import DockerError, docker
+from stackctl.docker import COMPOSE_FILE, DockerError, docker
 from stackctl.errors import StackctlError
 from stackctl.location import compose_file, lists
 
-COMPOSE = "docker-compose.yml"
-_FILES = (COMPOSE, "workspace.yaml", "dg.toml", ".env.example")
+_FILES = (COMPOSE_FILE, "workspace.yaml", "dg.toml", ".env.example")
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ class Project:
     def compose(self) -> dict[str, Any]:
         """docker-compose.yml as data. Raises StackctlError when it is none."""
         try:
-            return dict(YAML(typ="safe").load(self.texts[COMPOSE]))
+            return dict(YAML(typ="safe").load(self.texts[COMPOSE_FILE]))
         except (YAMLError, TypeError, ValueError):
-            raise StackctlError(f"{COMPOSE} is not valid YAML") from None
+            raise StackctlError(f"{COMPOSE_FILE} is not valid YAML") from None
 
     def folder(self, name: str) -> Path:
         """Where a location's code is."""
@@ -55,9 +54,9 @@ class Project:
     def with_location(self, name: str) -> Project:
         """The same with one location more."""
         texts = self.texts
-        before = compose_file.locations(texts[COMPOSE])
+        before = compose_file.locations(texts[COMPOSE_FILE])
         return self._changed(
-            compose_file.add(texts[COMPOSE], name),
+            compose_file.add(texts[COMPOSE_FILE], name),
             lists.add_to_workspace(texts["workspace.yaml"], name),
             lists.add_to_dg(texts["dg.toml"], name),
             lists.add_to_settings(texts[".env.example"], name, before),
@@ -67,7 +66,7 @@ class Project:
         """The same with one location less."""
         texts = self.texts
         return self._changed(
-            compose_file.remove(texts[COMPOSE], name),
+            compose_file.remove(texts[COMPOSE_FILE], name),
             lists.remove_from_workspace(texts["workspace.yaml"], name),
             lists.remove_from_dg(texts["dg.toml"], name),
             lists.remove_from_settings(texts[".env.example"], name),
@@ -78,14 +77,14 @@ class Project:
         found = set(self.compose["services"])
         if found != services:
             raise StackctlError(
-                f"{COMPOSE}: the change would touch {', '.join(sorted(found ^ services))}"
+                f"{COMPOSE_FILE}: the change would touch {', '.join(sorted(found ^ services))}"
             )
         if shutil.which("docker"):
             whole = ("-f", "-", "--project-directory", str(self.root), "config", "--quiet")
             try:
-                docker("compose", *whole, given=self.texts[COMPOSE])
+                docker("compose", *whole, given=self.texts[COMPOSE_FILE])
             except DockerError as error:
-                raise StackctlError(f"{COMPOSE} would not hold: {error}") from None
+                raise StackctlError(f"{COMPOSE_FILE} would not hold: {error}") from None
 
     def write(self) -> None:
         """Make the files as the texts are."""

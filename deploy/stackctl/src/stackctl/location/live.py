@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from stackctl.console import out, step
@@ -12,6 +10,7 @@ from stackctl.control_plane import ControlPlane
 from stackctl.docker import DockerError, docker
 from stackctl.errors import StackctlError
 from stackctl.stack import Stack
+from stackctl.waiting import until
 
 _STANDBY_GONE_S = 60
 
@@ -104,7 +103,10 @@ class Remains:
                 _remove(container)
             return not _ids(*own)
 
-        _until(gone, _STANDBY_GONE_S, f"containers of {self.name} keep coming back")
+        if not until(gone, _STANDBY_GONE_S, 0.5):
+            raise StackctlError(
+                f"containers of {self.name} keep coming back for {_STANDBY_GONE_S} s"
+            )
 
     def remove_images(self) -> None:
         """All of them, releases of before included."""
@@ -166,11 +168,3 @@ def _sql(database: str, statement: str) -> str:
     psql = ("psql", "-U", "postgres", "-h", "/var/run/postgresql", "-d", database, "-qAt")
     command = ("exec", "-T", "postgres", *psql, "-v", "ON_ERROR_STOP=1", "-c", statement)
     return compose(*command).strip()
-
-
-def _until(condition: Callable[[], bool], seconds: float, problem: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise StackctlError(f"{problem} after {seconds:.0f} s")
-        time.sleep(0.5)
