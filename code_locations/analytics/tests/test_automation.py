@@ -1,9 +1,14 @@
 """When elt's tables change, what is requested: once for each change, and all in one run."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness_evaluator import FRESHNESS_EVALUATORS_BY_POLICY_TYPE
+from dagster._core.loader import LoadingContextForTest
+from dagster._core.test_utils import freeze_time
 
 from analytics.definitions import defs
 
@@ -161,3 +166,19 @@ def test_it_runs_by_itself() -> None:
     (sensor,) = defs.get_repository_def().sensor_defs
     assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("minutes", "state"),
+    [(0, "PASS"), (130, "PASS"), (140, "WARN"), (200, "FAIL")],
+)
+def test_a_table_that_is_not_made_anew_goes_stale(minutes: int, state: str) -> None:
+    """The hourly job may be missed once; after that the UI says so."""
+    key = dg.AssetKey("my_analytics_asset")
+    node = defs.resolve_asset_graph().get(key)
+    evaluator = FRESHNESS_EVALUATORS_BY_POLICY_TYPE[type(node.freshness_policy)]()
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization(key))
+        with freeze_time(datetime.now(UTC) + timedelta(minutes=minutes)):
+            found = asyncio.run(evaluator.evaluate_freshness(LoadingContextForTest(instance), node))
+    assert found.value == state
