@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
@@ -94,3 +96,23 @@ def test_it_takes_the_place_of_dagsters_own(instance: DagsterInstance) -> None:
     kinds = [type(daemon) for daemon in daemons(instance)]
     assert PromptQueueDaemon in kinds
     assert QueuedRunCoordinatorDaemon not in kinds
+
+
+def test_the_instance_has_the_daemons_that_its_settings_ask_for() -> None:
+    root = Path(__file__).resolve().parents[3]
+    settings = yaml.safe_load((root / "dagster.yaml").read_text())
+    # What needs a database, an engine or folders of the stack.
+    for name in ("storage", "run_launcher", "compute_logs", "local_artifact_storage"):
+        del settings[name]
+    with instance_for_test(overrides=settings) as instance:
+        kinds = {daemon.daemon_type() for daemon in daemons(instance)}
+    assert kinds == {
+        "ASSET",
+        "BACKFILL",
+        "EVENT_LOG_CONSUMER",
+        "FRESHNESS_DAEMON",
+        "MONITORING",
+        "QUEUED_RUN_COORDINATOR",
+        "SCHEDULER",
+        "SENSOR",
+    }

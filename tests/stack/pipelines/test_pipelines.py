@@ -4,10 +4,36 @@ from __future__ import annotations
 
 import csv
 import sqlite3
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from harness import Stack
-from runs import launch
+import pytest
+
+from harness import Stack, until
+from landing_zone import put
+from runs import Run, launch
+
+_AUTOMATION_RUNS = """
+query Runs($tags: [ExecutionTag!]) {
+  runsOrError(filter: {tags: $tags}) {
+    ... on Runs { results { id creationTime assetSelection { path } } }
+  }
+}"""
+
+_TICKS = """
+query Ticks($sensor: SensorSelector!) {
+  sensorOrError(sensorSelector: $sensor) {
+    ... on Sensor { sensorState { status ticks(limit: 100) { timestamp status } } }
+  }
+}"""
+
+_ASSETS = """{ assetNodes {
+  assetKey { path } dependencyKeys { path } description
+  assetChecksOrError { ... on AssetChecks { checks { name } } }
+  freshnessStatusInfo { freshnessStatus }
+} }"""
 
 
 def expected_mart(data: Path) -> list[tuple[object, ...]]:
@@ -51,11 +77,87 @@ def test_a_second_run_leaves_the_same_rows(stack: Stack) -> None:
     assert stack.sql("SELECT * FROM raw.orders ORDER BY 1") == before
 
 
+def assets(stack: Stack) -> dict[str, dict[str, Any]]:
+    """What the UI knows of each asset, by the last part of its key."""
+    return {node["assetKey"]["path"][-1]: node for node in stack.ask(_ASSETS)["assetNodes"]}
+
+
 def test_lineage_reaches_across_locations(stack: Stack) -> None:
-    nodes = stack.ask("{ assetNodes { assetKey { path } dependencyKeys { path } } }")["assetNodes"]
     upstream = {
-        node["assetKey"]["path"][-1]: {key["path"][-1] for key in node["dependencyKeys"]}
-        for node in nodes
+        name: {key["path"][-1] for key in node["dependencyKeys"]}
+        for name, node in assets(stack).items()
     }
-    assert {"customers_table", "orders_table"} <= upstream["my_analytics_asset"]
     assert upstream["users_in_postgres"] == {"api_users"}
+    assert upstream["stg_customers"] == {"customers_table"}
+    assert upstream["stg_orders"] == {"orders_table"}
+    assert upstream["customer_orders"] == {"stg_customers", "stg_orders"}
+    assert upstream["my_analytics_asset"] == {"stg_customers", "stg_orders"}
+
+
+def test_models_have_their_checks_and_descriptions(stack: Stack) -> None:
+    orders = assets(stack)["stg_orders"]
+    checks = {check["name"] for check in orders["assetChecksOrError"]["checks"]}
+    assert {"orders_are_in_range", "unique_stg_orders_order_id"} <= checks
+    assert orders["description"].startswith("Paid orders")
+
+
+def test_tables_that_people_read_are_seen_to_be_fresh(stack: Stack) -> None:
+    launch(stack, "analytics", "regenerate_analytics_job").wait()
+
+    def fresh() -> None:
+        for name in ("revenue_by_day", "my_analytics_asset"):
+            assert assets(stack)[name]["freshnessStatusInfo"]["freshnessStatus"] == "HEALTHY"
+
+    until(fresh, seconds=90, every=2)
+
+
+@pytest.fixture
+def other_products(stack: Stack) -> Iterator[str]:
+    """A product's new name, which products.csv has from now on; put back at the end."""
+    content = (stack.folder / "code_locations/elt/src/elt/defs/data/products.csv").read_text()
+    header, first, *others = content.splitlines()
+    number, _, rest = first.split(",", 2)
+    name = f"Renamed {uuid.uuid4().hex}"
+    put(stack, "products.csv", "\n".join([header, f"{number},{name},{rest}", *others, ""]))
+    yield name
+    put(stack, "products.csv", content)
+    launch(stack, "elt", "sync_tables_job").wait()
+
+
+def test_marts_follow_a_load_by_themselves_and_once(stack: Stack, other_products: str) -> None:
+    load = launch(stack, "elt", "sync_tables_job").wait()
+
+    def followers() -> list[dict[str, Any]]:
+        tags = [{"key": "dagster/from_automation_condition", "value": "true"}]
+        runs = stack.ask(_AUTOMATION_RUNS, tags=tags)["runsOrError"]["results"]
+        # One that was requested before this load began follows another.
+        return [run for run in runs if run["creationTime"] > load["startTime"]]
+
+    def first() -> dict[str, Any]:
+        found = followers()
+        assert found, "nothing follows the load"
+        return found[0]
+
+    follower = until(first, seconds=120, every=1)
+    made = {key["path"][-1] for key in follower["assetSelection"]}
+    assert {"stg_products", "product_performance"} <= made
+    done = Run(stack, follower["id"]).wait(seconds=180)
+    # Two evaluations see the end of that run, and ask for no other.
+    until(lambda: evaluated_twice_since(stack, done["endTime"]), seconds=180, every=2)
+    assert [run["id"] for run in followers()] == [follower["id"]]
+    mart = f"SELECT count(*) FROM marts.product_performance WHERE product_name = '{other_products}'"
+    assert stack.sql(mart) == [["1"]]
+
+
+def evaluated_twice_since(stack: Stack, moment: float) -> None:
+    """Raises AssertionError until it was."""
+    sensor = {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "analytics",
+        "sensorName": "analytics_automation_sensor",
+    }
+    state = stack.ask(_TICKS, sensor=sensor)["sensorOrError"]["sensorState"]
+    assert state["status"] == "RUNNING"
+    ended = {"SKIPPED", "SUCCESS"}
+    ticks = [tick for tick in state["ticks"] if tick["status"] in ended]
+    assert sum(tick["timestamp"] > moment for tick in ticks) >= 2, state["ticks"][:3]

@@ -15,7 +15,7 @@ import typer
 from control_plane import secrets
 from control_plane.errors import StackError
 
-from embedded import leftovers, lock, packages, postgres_home, postgres_server
+from embedded import leftovers, lock, manifests, packages, postgres_home, postgres_server
 from embedded.console import complain, say
 from embedded.environment import Environments
 from embedded.errors import Interrupted
@@ -137,6 +137,7 @@ def _plan(paths: Paths, settings: Mapping[str, str], port: int) -> Plan:
     """Everything that can be found wrong without starting anything is found wrong here."""
     locations = read_locations(paths.root)
     packages.sync(paths.uv, locations)
+    manifests.make(paths.dbt_parse, locations)
     for folder in (paths.secrets, paths.logs):
         folder.mkdir(parents=True, exist_ok=True)
     paths.secrets.chmod(0o700)

@@ -56,6 +56,10 @@ class Paths:
         return self.root / "deploy" / "tools" / "uv"
 
     @property
+    def dbt_parse(self) -> Path:
+        return self.root / "deploy" / "code_location" / "dbt-parse"
+
+    @property
     def binaries(self) -> Path:
         """Console scripts of the environment that the supervisor itself runs in."""
         return self.project / ".venv" / "bin"
