@@ -57,6 +57,11 @@ def test_the_job_makes_the_marts_and_what_they_are_made_from() -> None:
     assert {"every_order_is_counted", "orders_are_in_range"} <= checks
 
 
+def test_builds_of_the_project_take_turns() -> None:
+    models = defs.resolve_assets_def(dg.AssetKey(["staging", "stg_orders"]))
+    assert models.op.pool == "dbt"
+
+
 def test_the_tables_that_people_read_have_a_freshness_policy() -> None:
     policies = {
         node.key.to_user_string()

@@ -22,3 +22,12 @@ def test_a_file_belongs_to_the_location_whose_image_has_it() -> None:
     assert affected(folders, [elt / "src/elt/defs/assets/tables.py"]) == ["elt"]
     assert affected(folders, [elt / "uv.lock", elt / "tests/test_x.py"]) == ["elt"]
     assert affected(folders, [elt / "tests/test_x.py"]) == []
+
+
+def test_a_dbt_project_is_watched_and_its_manifest_is_not() -> None:
+    folder = ROOT / "code_locations/analytics/dbt"
+    folders = sources(STACK, ["elt", "analytics"])
+    assert folders[folder] == "analytics"
+    assert ROOT / "code_locations/elt/dbt" not in folders
+    assert affected(folders, [folder / "models/marts/new.sql"]) == ["analytics"]
+    assert affected(folders, [folder / "target/manifest.json"]) == []

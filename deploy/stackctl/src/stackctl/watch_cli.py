@@ -50,7 +50,10 @@ def sources(stack: Stack, locations: Iterable[str]) -> dict[Path, str]:
         # A location without a build of its own runs another one's image.
         if build := stack.config["services"][name].get("build"):
             context = ROOT / build["context"]
-            for part in ("src", "pyproject.toml", "uv.lock"):
+            parts = ["src", "pyproject.toml", "uv.lock"]
+            if (context / "dbt").is_dir():
+                parts.append("dbt")
+            for part in parts:
                 found[context / part] = name
     return found
 
@@ -61,6 +64,11 @@ def affected(folders: dict[Path, str], changed: Iterable[Path]) -> list[str]:
         name
         for path in changed
         for folder, name in folders.items()
-        if path == folder or folder in path.parents
+        if path == folder or (folder in path.parents and not _made_here(folder, path))
     }
     return sorted(names)
+
+
+def _made_here(folder: Path, path: Path) -> bool:
+    """Whether it is dbt's manifest, or beside it: an image has its own."""
+    return folder.name == "dbt" and path.is_relative_to(folder / "target")
