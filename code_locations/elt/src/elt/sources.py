@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from elt.errors import BadInput
@@ -126,7 +126,7 @@ class RecordSource:
 
     copy_options = "FORMAT text"
 
-    def __init__(self, uri: str, records: Sequence[Mapping[str, Any]], table: Table) -> None:
+    def __init__(self, uri: str, records: Iterable[Mapping[str, Any]], table: Table) -> None:
         self.uri = uri
         self.columns = table.column_names
         self.failure: Exception | None = None

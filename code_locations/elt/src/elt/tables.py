@@ -82,7 +82,7 @@ ORDERS = Table(
     ),
 )
 
-# Columns are the API's fields, flattened by elt.users_api.flatten().
+# Columns are the API's fields, flattened by elt.flattening.flatten().
 USERS = Table(
     name="users",
     description="Users as the users API last gave them, one row per user.",

@@ -5,12 +5,14 @@ from typing import Any
 import dagster as dg
 
 from elt.defs.resources import UsersApiResource
+from elt.flattening import Drift, drift, flattened
 from elt.loading import load
 from elt.postgres import PostgresResource
+from elt.redaction import redact
 from elt.reporting import column_schema, failures, load_metadata
 from elt.sources import RecordSource
 from elt.tables import USERS
-from elt.users_api import fetch_users, flatten
+from elt.users_api import fetch_users
 
 
 @dg.asset(group_name="users", kinds={"api"}, owners=["team:elt"])
@@ -21,13 +23,17 @@ def api_users(users_api: UsersApiResource) -> dg.Output[list[dict[str, Any]]]:
     """
     started = perf_counter()
     with failures():
-        users = fetch_users(users_api.base_url, users_api.timeout_s)
-    print(f"{users_api.base_url}: {len(users)} users", flush=True)
+        fetched = fetch_users(users_api.base_url, users_api.limits(), users_api.max_pages)
+    url = redact(users_api.base_url)
+    print(f"{url}: {len(fetched.users)} users on {fetched.pages} pages", flush=True)
     return dg.Output(
-        users,
+        fetched.users,
         metadata={
-            "dagster/row_count": len(users),
-            "url": dg.MetadataValue.url(users_api.base_url),
+            "dagster/row_count": len(fetched.users),
+            "pages": fetched.pages,
+            "moved_between_pages": fetched.moved,
+            "bytes": fetched.bytes_read,
+            "url": dg.MetadataValue.url(url),
             "duration_s": round(perf_counter() - started, 3),
         },
     )
@@ -49,19 +55,27 @@ def users_in_postgres(
     postgres: PostgresResource,
 ) -> dg.MaterializeResult:
     started = perf_counter()
-    records = [flatten(user) for user in api_users]
-    undeclared = sorted({name for record in records for name in record} - set(USERS.column_names))
+    url = redact(users_api.base_url)
     with failures(), postgres.get_connection() as connection:
+        found = drift(flattened(url, api_users), USERS)
         result = load(
             connection,
             postgres.schema_,
             USERS,
-            lambda: contextlib.nullcontext(RecordSource(users_api.base_url, records, USERS)),
+            lambda: contextlib.nullcontext(RecordSource(url, flattened(url, api_users), USERS)),
             delete_missing=False,
         )
     return dg.MaterializeResult(
         metadata={
             **load_metadata(USERS, result, perf_counter() - started),
-            "undeclared_fields": ", ".join(undeclared) or "none",
+            **_drift_metadata(found, len(api_users)),
         }
     )
+
+
+def _drift_metadata(found: Drift, users: int) -> dict[str, str]:
+    missing = (f"{name} ({count} of {users} users)" for name, count in found.missing.items())
+    return {
+        "undeclared_fields": ", ".join(found.undeclared) or "none",
+        "missing_fields": ", ".join(missing) or "none",
+    }
