@@ -63,7 +63,7 @@ def users_in_postgres(
             postgres.schema_,
             USERS,
             lambda: contextlib.nullcontext(RecordSource(url, flattened(url, api_users), USERS)),
-            delete_missing=False,
+            missing="keep",
         )
     return dg.MaterializeResult(
         metadata={
