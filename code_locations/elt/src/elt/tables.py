@@ -132,5 +132,7 @@ USERS = Table(
         Column("company_catch_phrase", "text", "The employer's slogan.", nullable=True),
         Column("company_bs", "text", "What the employer says it does.", nullable=True),
     ),
+    # How many users may vanish at once is refuse_mass_vanishing()'s to say.
     may_be_empty=True,
+    marks_missing=True,
 )

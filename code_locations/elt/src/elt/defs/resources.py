@@ -42,6 +42,9 @@ class UsersApiResource(dg.ConfigurableResource):
         default=Limits.max_bytes / MIB, gt=0, description="Size of all pages, uncompressed."
     )
     max_pages: int = Field(default=MAX_PAGES, gt=0, description="Number of pages.")
+    max_missing_share: float = Field(
+        default=0.5, ge=0, le=1, description="Of the known users, those that may vanish at once."
+    )
 
     def limits(self) -> Limits:
         """The limits of the API's client."""

@@ -1,8 +1,10 @@
 import contextlib
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from elt.defs.resources import UsersApiResource
 from elt.flattening import Drift, drift, flattened
@@ -13,6 +15,7 @@ from elt.reporting import column_schema, failures, load_metadata
 from elt.sources import RecordSource
 from elt.tables import USERS
 from elt.users_api import fetch_users
+from elt.vanishing import refuse_mass_vanishing
 
 
 @dg.asset(group_name="users", kinds={"api"}, owners=["team:elt"])
@@ -39,8 +42,19 @@ def api_users(users_api: UsersApiResource) -> dg.Output[list[dict[str, Any]]]:
     )
 
 
+class UsersLoad(dg.Config):
+    """What one run may do that others may not."""
+
+    max_missing_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of the known users, those that may vanish at once; instead of the setting.",
+    )
+
+
 @dg.asset(
-    description=f"{USERS.description} Users that the API no longer has stay as they were.",
+    description=f"{USERS.description} Who vanishes from there stays, with missing_since set.",
     group_name="users",
     kinds={"postgres"},
     owners=["team:elt"],
@@ -50,24 +64,30 @@ def api_users(users_api: UsersApiResource) -> dg.Output[list[dict[str, Any]]]:
     },
 )
 def users_in_postgres(
+    config: UsersLoad,
     api_users: list[dict[str, Any]],
     users_api: UsersApiResource,
     postgres: PostgresResource,
 ) -> dg.MaterializeResult:
     started = perf_counter()
     url = redact(users_api.base_url)
+    max_missing_share = config.max_missing_share
+    if max_missing_share is None:
+        max_missing_share = users_api.max_missing_share
     with failures(), postgres.get_connection() as connection:
         found = drift(flattened(url, api_users), USERS)
-        result = load(
-            connection,
-            postgres.schema_,
-            USERS,
-            lambda: contextlib.nullcontext(RecordSource(url, flattened(url, api_users), USERS)),
-            missing="keep",
-        )
+
+        @contextlib.contextmanager
+        def open_source() -> Iterator[RecordSource]:
+            ids = (user.get("id") for user in api_users)
+            refuse_mass_vanishing(connection, postgres.schema_, USERS, ids, url, max_missing_share)
+            yield RecordSource(url, flattened(url, api_users), USERS)
+
+        result = load(connection, postgres.schema_, USERS, open_source, missing="mark")
     return dg.MaterializeResult(
         metadata={
             **load_metadata(USERS, result, perf_counter() - started),
+            "marked_missing": result.marked,
             **_drift_metadata(found, len(api_users)),
         }
     )
