@@ -333,6 +333,15 @@ def test_user_and_password_go_to_every_page_and_into_no_message(httpserver: HTTP
         assert secret not in str(caught.value.details)
 
 
+def test_a_page_cannot_give_us_a_password_to_send(httpserver: HTTPServer) -> None:
+    link = httpserver.url_for("/users?page=2").replace("http://", "http://me:password@")
+    httpserver.expect_request("/users", query_string="page=2").respond_with_json([BOB])
+    headers = {"Link": f"<{link}>; rel=next"}
+    httpserver.expect_request("/users").respond_with_json([ADA], headers=headers)
+    assert fetch(httpserver).users == [ADA, BOB]
+    assert not any("Authorization" in request.headers for request, _ in httpserver.log)
+
+
 def test_a_failed_connection_tells_no_secret() -> None:
     with pytest.raises(UsersApiError) as caught:
         fetch_users("http://me:password@127.0.0.1:9/?token=t0ken", PATIENT)

@@ -6,7 +6,15 @@ import pytest
 from fruit import FRUIT
 
 from elt.errors import BadInput
-from elt.flattening import MAX_DEPTH, FieldError, column_name, drift, flatten, flattened
+from elt.flattening import (
+    MAX_DEPTH,
+    Drift,
+    FieldError,
+    FlatRecords,
+    column_name,
+    drift,
+    flatten,
+)
 
 
 def test_flatten() -> None:
@@ -52,7 +60,7 @@ def test_two_fields_for_one_column_are_both_named(
     record: dict[str, Any], first: str, second: str, column: str
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        list(flattened("http://x", [{"id": 1}, record]))
+        list(FlatRecords("http://x", [{"id": 1}, record], FRUIT))
     assert str(caught.value) == (
         f"http://x, record 2, column {column}: fields {first!r} and {second!r} would both be "
         f"column {column!r}"
@@ -68,23 +76,38 @@ def test_depth_has_an_end() -> None:
         flatten(nested(MAX_DEPTH + 1))
 
 
+def drift_of(*records: dict[str, Any]) -> Drift:
+    return drift(FlatRecords("http://x", records, FRUIT), FRUIT)
+
+
+def test_records_are_flattened_one_by_one_or_in_parts() -> None:
+    records = FlatRecords("http://x", [{"aB": number} for number in range(5)], FRUIT)
+    assert len(records) == 5
+    assert records[1] == {"a_b": 1}
+    assert records[-1] == {"a_b": 4}
+    assert records[3:9] == [{"a_b": 3}, {"a_b": 4}]
+    assert list(records) == [{"a_b": number} for number in range(5)]
+    with pytest.raises(IndexError):
+        records[5]
+
+
 def test_no_drift() -> None:
-    found = drift([dict.fromkeys(FRUIT.column_names), dict.fromkeys(FRUIT.column_names, 1)], FRUIT)
-    assert found.undeclared == ()
-    assert found.missing == {}
+    found = drift_of(dict.fromkeys(FRUIT.column_names), dict.fromkeys(FRUIT.column_names, 1))
+    assert found == Drift((), {})
 
 
 def test_drift_is_what_is_new_and_how_often_something_is_missing() -> None:
-    record = dict.fromkeys(FRUIT.column_names, 1)
+    record: dict[str, Any] = dict.fromkeys(FRUIT.column_names, 1)
     without = {name: 1 for name in FRUIT.column_names if name != "weight_g"}
-    found = drift([record | {"new": None}, without, without | {"newer": 1}], FRUIT)
-    assert found.undeclared == ("new", "newer")
-    assert found.missing == {"weight_g": 2}
+    found = drift_of(record | {"new": None}, without, without | {"newer": 1})
+    assert found == Drift(("new", "newer"), {"weight_g": 2})
 
 
-def test_null_in_place_of_an_object_is_not_drift() -> None:
+def test_null_in_place_of_an_object_is_null_for_its_columns() -> None:
     record = {"id": 1, "name": "", "weight_g": 1}
-    assert drift([record | {"picked": None}], FRUIT) == drift([record | {"picked_at": None}], FRUIT)
-    found = drift([record | {"picked": "yesterday"}], FRUIT)
-    assert found.undeclared == ("picked",)
-    assert found.missing == {"picked_at": 1}
+    assert drift_of(record | {"picked": None}) == Drift((), {})
+    (flat,) = FlatRecords("http://x", [record | {"picked": None}], FRUIT)
+    assert flat == record | {"picked_at": None}
+    (flat,) = FlatRecords("http://x", [record | {"picked": None, "picked_at": 1}], FRUIT)
+    assert flat == record | {"picked_at": 1}
+    assert drift_of(record | {"picked": "today"}) == Drift(("picked",), {"picked_at": 1})

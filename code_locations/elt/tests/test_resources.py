@@ -1,5 +1,7 @@
 """Settings of the environment, as resources have them."""
 
+import os
+
 import dagster as dg
 import pytest
 
@@ -9,8 +11,8 @@ from elt.defs.resources import USERS_API_URL, users_api_from_environment
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("URL", "TIMEOUT_S", "RETRY_AFTER_LIMIT_S", "DEADLINE_S", "MAX_MIB", "MAX_PAGES"):
-        monkeypatch.delenv(f"USERS_API_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("USERS_API_")]:
+        monkeypatch.delenv(name)
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,17 +29,28 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERS_API_DEADLINE_S", "3")
     monkeypatch.setenv("USERS_API_MAX_MIB", "0.5")
     monkeypatch.setenv("USERS_API_MAX_PAGES", "4")
+    monkeypatch.setenv("USERS_API_MAX_MISSING_SHARE", "0.1")
+    monkeypatch.setenv("USERS_API_MAX_REJECTED_SHARE", "0.2")
+    monkeypatch.setenv("USERS_API_NEW_FIELDS", "add")
     resource = users_api_from_environment()
     assert resource.limits() == Limits(
         timeout_s=1.5, retry_after_limit_s=2, deadline_s=3, max_bytes=512 * 1024
     )
     assert resource.max_pages == 4
+    assert (resource.max_missing_share, resource.max_rejected_share) == (0.1, 0.2)
+    assert resource.new_fields == "add"
     assert resource.base_url == dg.EnvVar("USERS_API_URL")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("TIMEOUT_S", "soon"), ("TIMEOUT_S", "0"), ("MAX_PAGES", "1.5"), ("DEADLINE_S", "-1")],
+    [
+        ("TIMEOUT_S", "soon"),
+        ("TIMEOUT_S", "0"),
+        ("MAX_PAGES", "1.5"),
+        ("DEADLINE_S", "-1"),
+        ("NEW_FIELDS", "drop"),
+    ],
 )
 def test_settings_out_of_range_are_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

@@ -168,6 +168,60 @@ def test_no_drift_is_said_too(sync: Sync) -> None:
     assert (seen["undeclared_fields"], seen["missing_fields"]) == ("none", "none")
 
 
+def test_new_fields_become_columns_by_setting(sync: Sync, warehouse: PostgresResource) -> None:
+    karma = {"karma": 5, "tags": ["a", {"bC": 1}], "more": {"isAdmin": True}}
+    statement = "SELECT id, karma, tags, more_is_admin FROM raw.users ORDER BY id"
+    assert metadata(sync([ADA | karma, BOB]))["added_columns"] == "none"
+    seen = metadata(sync([ADA | karma, BOB], new_fields="add"))
+    assert seen["added_columns"] == seen["undeclared_fields"] == "karma, more_is_admin, tags"
+    ada = (1, "5", '["a", {"bC": 1}]', "true")
+    assert query(warehouse, statement) == [ada, (2, None, None, None)]
+    # They stay when nobody has them any more.
+    assert sync([ADA, BOB]).success
+    assert query(warehouse, statement)[1] == (2, None, None, None)
+
+
+def test_null_in_place_of_a_declared_object_adds_no_column(
+    sync: Sync, warehouse: PostgresResource
+) -> None:
+    seen = metadata(sync([ADA | {"address": None}, BOB], new_fields="add"))
+    assert seen["added_columns"] == "none"
+
+
+def test_new_fields_are_refused_by_setting(sync: Sync, warehouse: PostgresResource) -> None:
+    assert sync([ADA, BOB], new_fields="refuse").success
+    answer = [ADA | {"name": "New", "karma": 5}, BOB]
+    description, _ = failure(sync(answer, new_fields="refuse"), "users_in_postgres")
+    assert "'karma' is unknown" in description
+    assert [row[1] for row in query(warehouse, MARKS)] == ["Ada", "Bob"]
+
+
+def test_the_mark_is_not_the_apis_to_set(sync: Sync, warehouse: PostgresResource) -> None:
+    fake = BOB | {"missingSince": "2020-01-01"}
+    seen = metadata(sync([ADA, fake]))
+    assert seen["undeclared_fields"] == "missing_since"
+    assert not sync([ADA, fake], new_fields="add").success
+    assert [row[2] for row in query(warehouse, MARKS)] == [None, None]
+
+
+def test_values_that_cannot_be_stored_are_rejected_up_to_a_share(
+    sync: Sync, warehouse: PostgresResource
+) -> None:
+    assert sync([ADA, BOB, EVE]).success
+    changed = [ADA | {"name": "New"}, BOB | {"address": {"geo": {"lat": "north"}}}]
+    description, details = failure(sync(changed), "users_in_postgres")
+    assert "record 2, column address_geo_lat: " in description
+    assert details["value"] == "north"
+    assert query(warehouse, MARKS)[0][1] == "Ada"
+
+    seen = metadata(sync(changed, max_rejected_share=0.5))
+    # Bob is there, although as bad data: only Eve has vanished.
+    assert (seen["rejected"], seen["marked_missing"], seen["updated"]) == (1, 1, 1)
+    assert [row[1:] for row in query(warehouse, MARKS)][:2] == [("New", None), ("Bob", None)]
+    rejected = query(warehouse, "SELECT line, column_name, value FROM raw.users_rejected")
+    assert rejected == [(2, "address_geo_lat", "north")]
+
+
 def test_two_fields_for_one_column_change_nothing(sync: Sync, warehouse: PostgresResource) -> None:
     assert sync([ADA, BOB]).success
     answer = [ADA | {"name": "New"}, BOB | {"Name": "Robert"}]

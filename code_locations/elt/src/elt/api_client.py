@@ -180,7 +180,7 @@ class ApiClient:
 
 
 def without_userinfo(url: str) -> str:
-    """The URL without user and password; requests would prefer them to the session's."""
+    """The URL without user and password: only the setting's are sent."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 

@@ -3,9 +3,9 @@
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from elt.errors import BadInput
 from elt.tables import Table
@@ -53,29 +53,53 @@ def flatten(record: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def flattened(uri: str, records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each record flattened. Raises BadInput, which names the record, for one that cannot be."""
-    for number, record in enumerate(records, start=1):
+class FlatRecords(Sequence[Mapping[str, Any]]):
+    """Records, each flattened when it is asked for, so that they are in memory once.
+
+    Null in place of an object is null for each of its columns, as far as they are declared.
+    Raises BadInput, which names the record by its number from 1, for one that cannot be flattened.
+    """
+
+    def __init__(self, uri: str, records: Sequence[Mapping[str, Any]], table: Table) -> None:
+        self._uri = uri
+        self._records = records
+        self._columns = table.column_names
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+        numbers = range(len(self._records))[index]
+        if isinstance(numbers, range):
+            return [self._flat(number) for number in numbers]
+        return self._flat(numbers)
+
+    def _flat(self, number: int) -> Mapping[str, Any]:
         try:
-            yield flatten(record)
+            flat = flatten(self._records[number])
         except FieldError as error:
-            raise BadInput(uri, str(error), record=number, column=error.column) from None
+            raise BadInput(self._uri, str(error), record=number + 1, column=error.column) from None
+        for name in [name for name, value in flat.items() if value is None]:
+            inner = [column for column in self._columns if column.startswith(f"{name}_")]
+            if inner and name not in self._columns:
+                flat = dict.fromkeys(inner) | flat
+                del flat[name]
+        return flat
 
 
-def drift(flat_records: Iterable[Mapping[str, Any]], table: Table) -> Drift:
-    """How flattened records differ from what the table declares."""
+def drift(records: FlatRecords, table: Table) -> Drift:
+    """How records differ from what the table declares."""
     declared = set(table.column_names)
     undeclared: set[str] = set()
     missing = dict.fromkeys(table.column_names, 0)
-    for record in flat_records:
-        unknown = record.keys() - declared
-        # Null in place of an object is null for each of its columns.
-        empty = {name for name in unknown if record[name] is None}
-        prefixes = tuple(f"{name}_" for name in empty if _is_prefix(name, declared))
-        undeclared |= {name for name in unknown if f"{name}_" not in prefixes}
+    for record in records:
+        undeclared |= record.keys() - declared
         for name in declared - record.keys():
-            if not name.startswith(prefixes):
-                missing[name] += 1
+            missing[name] += 1
     return Drift(
         tuple(sorted(undeclared)), {name: count for name, count in missing.items() if count}
     )
@@ -98,7 +122,3 @@ def _leaves(record: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[
             yield (*path, field), json.dumps(value, ensure_ascii=False)
         else:
             yield (*path, field), value
-
-
-def _is_prefix(name: str, columns: Iterable[str]) -> bool:
-    return any(column.startswith(f"{name}_") for column in columns)

@@ -1,5 +1,5 @@
 import os
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field, ValidationError
@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from elt.api_client import Limits
 from elt.landing_zone import LandingZone, open_landing_zone
 from elt.postgres import PostgresResource
+from elt.tables import USERS
 from elt.users_api import MAX_PAGES
 
 USERS_API_URL = "https://jsonplaceholder.typicode.com"
@@ -44,6 +45,15 @@ class UsersApiResource(dg.ConfigurableResource):
     max_pages: int = Field(default=MAX_PAGES, gt=0, description="Number of pages.")
     max_missing_share: float = Field(
         default=0.5, ge=0, le=1, description="Of the known users, those that may vanish at once."
+    )
+    max_rejected_share: float = Field(
+        default=USERS.max_rejected_share,
+        ge=0,
+        le=1,
+        description="Of the users, those that are bad.",
+    )
+    new_fields: Literal["refuse", "report", "add"] = Field(
+        default="report", description="What becomes of fields that are not declared."
     )
 
     def limits(self) -> Limits:

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
@@ -7,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from elt.defs.resources import UsersApiResource
-from elt.flattening import Drift, drift, flattened
+from elt.flattening import Drift, FlatRecords, drift
 from elt.loading import load
 from elt.postgres import PostgresResource
 from elt.redaction import redact
@@ -74,21 +75,28 @@ def users_in_postgres(
     max_missing_share = config.max_missing_share
     if max_missing_share is None:
         max_missing_share = users_api.max_missing_share
+    table = dataclasses.replace(
+        USERS,
+        new_columns=users_api.new_fields,
+        max_rejected_share=users_api.max_rejected_share,
+    )
     with failures(), postgres.get_connection() as connection:
-        found = drift(flattened(url, api_users), USERS)
+        records = FlatRecords(url, api_users, table)
 
         @contextlib.contextmanager
         def open_source() -> Iterator[RecordSource]:
             ids = (user.get("id") for user in api_users)
-            refuse_mass_vanishing(connection, postgres.schema_, USERS, ids, url, max_missing_share)
-            yield RecordSource(url, flattened(url, api_users), USERS)
+            refuse_mass_vanishing(connection, postgres.schema_, table, ids, url, max_missing_share)
+            yield RecordSource(url, records, table)
 
-        result = load(connection, postgres.schema_, USERS, open_source, missing="mark")
+        result = load(connection, postgres.schema_, table, open_source, missing="mark")
     return dg.MaterializeResult(
         metadata={
-            **load_metadata(USERS, result, perf_counter() - started),
+            **load_metadata(table, result, perf_counter() - started),
+            "rejected": result.rejected,
             "marked_missing": result.marked,
-            **_drift_metadata(found, len(api_users)),
+            **_drift_metadata(drift(records, table), len(records)),
+            "added_columns": ", ".join(result.added_columns) or "none",
         }
     )
 
