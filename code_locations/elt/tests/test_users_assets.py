@@ -200,7 +200,8 @@ def test_the_mark_is_not_the_apis_to_set(sync: Sync, warehouse: PostgresResource
     fake = BOB | {"missingSince": "2020-01-01"}
     seen = metadata(sync([ADA, fake]))
     assert seen["undeclared_fields"] == "missing_since"
-    assert not sync([ADA, fake], new_fields="add").success
+    description, _ = failure(sync([ADA, fake], new_fields="add"), "users_in_postgres")
+    assert "record 2, column missing_since: column 'missing_since' is for the load" in description
     assert [row[2] for row in query(warehouse, MARKS)] == [None, None]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from elt.errors import BadInput
-from elt.tables import Table
+from elt.tables import MISSING_SINCE, Table
 
 MAX_DEPTH = 32
 # Before a capital that begins a word: catch|Phrase, user|ID, HTTP|Code.
@@ -64,6 +64,7 @@ class FlatRecords(Sequence[Mapping[str, Any]]):
         self._uri = uri
         self._records = records
         self._columns = table.column_names
+        self._taken = MISSING_SINCE if table.marks_missing and table.new_columns == "add" else None
 
     def __len__(self) -> int:
         return len(self._records)
@@ -81,6 +82,8 @@ class FlatRecords(Sequence[Mapping[str, Any]]):
     def _flat(self, number: int) -> Mapping[str, Any]:
         try:
             flat = flatten(self._records[number])
+            if self._taken in flat:
+                raise FieldError(f"column {self._taken!r} is for the load to set", self._taken)
         except FieldError as error:
             raise BadInput(self._uri, str(error), record=number + 1, column=error.column) from None
         for name in [name for name, value in flat.items() if value is None]:
