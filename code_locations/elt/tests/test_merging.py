@@ -203,6 +203,6 @@ def test_a_table_of_others_is_refused_by_name(warehouse: PostgresResource, load_
     load_csv(OLD)
     with warehouse.get_connection() as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE raw.fruit IN ROW EXCLUSIVE MODE")
-        with pytest.raises(Exception, match="raw.fruit: .*lock timeout") as caught:
+        with pytest.raises(Exception, match=r"raw\.fruit: .*lock timeout") as caught:
             load_csv(HEADER + b"3,kiwi,9,\n", lock_timeout_s=1)
         assert not isinstance(caught.value, psycopg2.Error)

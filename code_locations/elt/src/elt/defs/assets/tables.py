@@ -7,7 +7,7 @@ import dagster as dg
 from elt.defs.resources import LandingZoneResource
 from elt.loading import load
 from elt.postgres import PostgresResource
-from elt.reporting import column_schema, failures, load_metadata
+from elt.reporting import column_schema, failures, load_metadata, max_rejected_share
 from elt.sources import CsvSource
 from elt.tables import CUSTOMERS, ORDERS, PRODUCTS, Table
 
@@ -39,7 +39,14 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
                     yield CsvSource(zone.uri_of(table.file_name), stream, table)
 
             with postgres.get_connection() as connection:
-                result = load(connection, postgres.schema_, table, open_source, missing="delete")
+                result = load(
+                    connection,
+                    postgres.schema_,
+                    table,
+                    open_source,
+                    missing="delete",
+                    max_rejected_share=max_rejected_share(),
+                )
         return dg.MaterializeResult(
             metadata={
                 "file": dg.MetadataValue.url(zone.uri_of(table.file_name)),
