@@ -30,14 +30,13 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERS_API_MAX_MIB", "0.5")
     monkeypatch.setenv("USERS_API_MAX_PAGES", "4")
     monkeypatch.setenv("USERS_API_MAX_MISSING_SHARE", "0.1")
-    monkeypatch.setenv("USERS_API_MAX_REJECTED_SHARE", "0.2")
     monkeypatch.setenv("USERS_API_NEW_FIELDS", "add")
     resource = users_api_from_environment()
     assert resource.limits() == Limits(
         timeout_s=1.5, retry_after_limit_s=2, deadline_s=3, max_bytes=512 * 1024
     )
     assert resource.max_pages == 4
-    assert (resource.max_missing_share, resource.max_rejected_share) == (0.1, 0.2)
+    assert resource.max_missing_share == 0.1
     assert resource.new_fields == "add"
     assert resource.base_url == dg.EnvVar("USERS_API_URL")
 

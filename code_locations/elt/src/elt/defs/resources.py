@@ -7,7 +7,6 @@ from pydantic import Field, ValidationError
 from elt.api_client import Limits
 from elt.landing_zone import LandingZone, open_landing_zone
 from elt.postgres import PostgresResource
-from elt.tables import USERS
 from elt.users_api import MAX_PAGES
 
 USERS_API_URL = "https://jsonplaceholder.typicode.com"
@@ -45,12 +44,6 @@ class UsersApiResource(dg.ConfigurableResource):
     max_pages: int = Field(default=MAX_PAGES, gt=0, description="Number of pages.")
     max_missing_share: float = Field(
         default=0.5, ge=0, le=1, description="Of the known users, those that may vanish at once."
-    )
-    max_rejected_share: float = Field(
-        default=USERS.max_rejected_share,
-        ge=0,
-        le=1,
-        description="Of the users, those that are bad.",
     )
     new_fields: Literal["refuse", "report", "add"] = Field(
         default="report", description="What becomes of fields that are not declared."

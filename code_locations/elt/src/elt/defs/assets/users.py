@@ -12,7 +12,7 @@ from elt.flattening import Drift, FlatRecords, drift
 from elt.loading import load
 from elt.postgres import PostgresResource
 from elt.redaction import redact
-from elt.reporting import column_schema, failures, load_metadata
+from elt.reporting import column_schema, failures, load_metadata, max_rejected_share
 from elt.sources import RecordSource
 from elt.tables import USERS
 from elt.users_api import fetch_users
@@ -75,11 +75,7 @@ def users_in_postgres(
     max_missing_share = config.max_missing_share
     if max_missing_share is None:
         max_missing_share = users_api.max_missing_share
-    table = dataclasses.replace(
-        USERS,
-        new_columns=users_api.new_fields,
-        max_rejected_share=users_api.max_rejected_share,
-    )
+    table = dataclasses.replace(USERS, new_columns=users_api.new_fields)
     with failures(), postgres.get_connection() as connection:
         records = FlatRecords(url, api_users, table)
 
@@ -89,14 +85,18 @@ def users_in_postgres(
             refuse_mass_vanishing(connection, postgres.schema_, table, ids, url, max_missing_share)
             yield RecordSource(url, records, table)
 
-        result = load(connection, postgres.schema_, table, open_source, missing="mark")
+        result = load(
+            connection,
+            postgres.schema_,
+            table,
+            open_source,
+            missing="mark",
+            max_rejected_share=max_rejected_share(),
+        )
     return dg.MaterializeResult(
         metadata={
             **load_metadata(table, result, perf_counter() - started),
-            "rejected": result.rejected,
-            "marked_missing": result.marked,
             **_drift_metadata(drift(records, table), len(records)),
-            "added_columns": ", ".join(result.added_columns) or "none",
         }
     )
 
