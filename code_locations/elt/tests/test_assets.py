@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from pytest_httpserver import HTTPServer
 
-from elt import users_api
+from elt import api_client
 from elt.definitions import defs
 from elt.defs.resources import LandingZoneResource, UsersApiResource
 from elt.landing_zone import SAMPLE_FOLDER, FolderLandingZone, seed
@@ -38,7 +38,7 @@ def landing(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(landing: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a job of the location against the test's landing zone, warehouse and API."""
-    monkeypatch.setattr(users_api, "BACKOFF_FACTOR_S", 0.001)
+    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
 
     def run_job(
         job: str, *, api: str = "http://127.0.0.1:9", postgres: PostgresResource = warehouse
@@ -216,8 +216,8 @@ def test_an_api_that_stays_down(
     result = run("sync_users_job", api=httpserver.url_for(""))
     description, details = failure(result, "api_users")
     url = httpserver.url_for("/users")
-    assert description.startswith(f"GET {url} failed: ")
-    assert details == {"url": url, "status": 503}
+    assert description.startswith(f"GET {url}, page 1: failed: status 503 ")
+    assert details == {"url": url, "page": 1, "status": 503}
     assert query(warehouse, "SELECT to_regclass('raw.users')") == [(None,)]
 
 

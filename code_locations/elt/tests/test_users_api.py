@@ -1,77 +1,205 @@
-"""Reading users from a real HTTP server that misbehaves."""
+"""Reading users, page by page, from a real HTTP server."""
 
-import threading
+from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
+from users_server import ADA, BOB, EVE, fetch, linked
+from werkzeug import Request, Response
 
-from elt import users_api
 from elt.errors import UsersApiError
-from elt.users_api import RETRIES, fetch_users, flatten
-
-ADA = {"id": 1, "name": "Ada"}
+from elt.users_api import fetch_users
 
 
-@pytest.fixture(autouse=True)
-def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(users_api, "BACKOFF_FACTOR_S", 0.001)
+def test_a_plain_list_is_all_there_is(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/users").respond_with_json([ADA, BOB])
+    fetched = fetch(httpserver)
+    assert fetched.users == [ADA, BOB]
+    assert (fetched.pages, fetched.moved) == (1, 0)
+    assert len(httpserver.log) == 1
+    assert fetched.bytes_read == len(httpserver.log[0][1].get_data())
 
 
-def fetch(server: HTTPServer, timeout_s: float = 5) -> list[dict[str, object]]:
-    return fetch_users(server.url_for(""), timeout_s)
+def test_nobody_at_all(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/users").respond_with_json([])
+    assert fetch(httpserver).users == []
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_passing_failures_are_tried_again(httpserver: HTTPServer, status: int) -> None:
-    for _ in range(2):
-        httpserver.expect_ordered_request("/users").respond_with_data(status=status)
-    httpserver.expect_ordered_request("/users").respond_with_json([ADA])
-    assert fetch(httpserver) == [ADA]
+@pytest.mark.parametrize("absolute", [True, False])
+def test_link_headers_are_followed(httpserver: HTTPServer, absolute: bool) -> None:
+    start = httpserver.url_for("/users") if absolute else ""
+    linked(httpserver, f"{start}?page=2", [ADA])
+    linked(httpserver, f"{start}?page=3", [BOB], "page=2")
+    linked(httpserver, None, [EVE], "page=3")
+    httpserver.handlers.reverse()  # the one without a query matches any
+    fetched = fetch(httpserver)
+    assert fetched.users == [ADA, BOB, EVE]
+    assert fetched.pages == 3
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '<{next}>; rel="next", <{next}9>; rel="last"',
+        '<{next}9>; rel="last prev", <{next}>; rel="NEXT last"',
+        "<{next}>; rel=next",
+        '<{next}>; title="more"; rel="next"',
+    ],
+)
+def test_ways_to_write_a_link(httpserver: HTTPServer, header: str) -> None:
+    url = httpserver.url_for("/users?page=2")
+    httpserver.expect_request("/users", query_string="page=2").respond_with_json([BOB])
+    httpserver.expect_request("/users").respond_with_json(
+        [ADA], headers={"Link": header.format(next=url)}
+    )
+    assert fetch(httpserver).users == [ADA, BOB]
+
+
+@pytest.mark.parametrize(
+    "header", ['<{}>; rel="last"', '<{}>; rel="nextcloud"', '<{}>; rel="prev"']
+)
+def test_other_links_lead_nowhere(httpserver: HTTPServer, header: str) -> None:
+    url = httpserver.url_for("/users?page=2")
+    headers = {"Link": header.format(url)}
+    httpserver.expect_request("/users").respond_with_json([ADA], headers=headers)
+    assert fetch(httpserver).users == [ADA]
+
+
+def test_a_link_that_cannot_be_read_is_no_end(httpserver: HTTPServer) -> None:
+    headers = {"Link": '</users?page=2>; title="a=b"; rel="next"'}
+    httpserver.expect_request("/users").respond_with_json([ADA], headers=headers)
+    with pytest.raises(UsersApiError, match="page 1: failed: the Link header names a next page"):
+        fetch(httpserver)
+
+
+@pytest.mark.parametrize("name", ["data", "items", "results", "users"])
+@pytest.mark.parametrize("end", [{"next": None}, {"next": ""}, {}])
+def test_next_in_the_body(httpserver: HTTPServer, name: str, end: dict[str, Any]) -> None:
+    last = {name: [BOB], "count": 2, "nextOfKin": "kept", "has_more": False} | end
+    httpserver.expect_request("/users", query_string="page=2").respond_with_json(last)
+    first = {name: [ADA], "next": httpserver.url_for("/users?page=2"), "has_more": True}
+    httpserver.expect_request("/users").respond_with_json(first)
+    assert fetch(httpserver).users == [ADA, BOB]
+
+
+def test_the_link_header_goes_before_the_body(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/users", query_string="page=2").respond_with_json([BOB])
+    httpserver.expect_request("/users").respond_with_json(
+        {"data": [ADA], "next": "/users?page=wrong"}, headers={"Link": "<?page=2>; rel=next"}
+    )
+    assert fetch(httpserver).users == [ADA, BOB]
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ({"next": 2}, "'next' is not a URL but '2'"),
+        ({"next": {"href": "/users"}}, "'next' is not a URL but "),
+        ({"has_more": True}, "'has_more' is 'True', so there is more"),
+        ({"nextPageToken": "abc"}, "'nextPageToken' is 'abc', so there is more"),
+        ({"links": {"next": "/users?page=2"}}, "'next' is '/users.page=2', so there is more"),
+        ({"@odata.nextLink": "/x"}, "'@odata.nextLink' is '/x', so there is more"),
+    ],
+)
+def test_paging_that_we_do_not_know_is_no_end(
+    httpserver: HTTPServer, more: dict[str, Any], complaint: str
+) -> None:
+    httpserver.expect_request("/users").respond_with_json({"data": [ADA]} | more)
+    with pytest.raises(UsersApiError, match=complaint):
+        fetch(httpserver)
+
+
+def test_a_page_that_leads_back(httpserver: HTTPServer) -> None:
+    linked(httpserver, "?page=2", [BOB], "page=3")
+    linked(httpserver, "?page=3", [ADA], "page=2")
+    linked(httpserver, "?page=2", [])
+    with pytest.raises(UsersApiError, match="page=3, page 3: the next page is said to be page 2"):
+        fetch(httpserver)
     assert len(httpserver.log) == 3
 
 
-def test_a_server_that_stays_down_is_named_with_its_last_answer(httpserver: HTTPServer) -> None:
-    httpserver.expect_request("/users").respond_with_data(status=503)
-    with pytest.raises(UsersApiError) as caught:
+def test_an_api_that_ignores_the_page(httpserver: HTTPServer) -> None:
+    def always_the_same(request: Request) -> Response:
+        page = int(request.args.get("page", "1"))
+        link = f"<?page={page + 1}>; rel=next"
+        return Response('[{"id": 1}, {"id": 2}]', headers={"Link": link})
+
+    httpserver.expect_request("/users").respond_with_handler(always_the_same)
+    with pytest.raises(UsersApiError, match="page 2: everybody on this page was on an earlier one"):
         fetch(httpserver)
-    url = httpserver.url_for("/users")
-    assert f"GET {url} failed" in str(caught.value)
-    assert "the last of 5 attempts was answered with status 503" in str(caught.value)
-    assert caught.value.details == {"url": url, "status": 503}
-    assert len(httpserver.log) == RETRIES + 1
+    assert len(httpserver.log) == 2
 
 
-def test_other_failures_are_not_tried_again(httpserver: HTTPServer) -> None:
-    httpserver.expect_request("/users").respond_with_data(status=404)
-    with pytest.raises(UsersApiError, match="1 attempts was answered with status 404"):
+def test_no_more_pages_than_the_limit(httpserver: HTTPServer) -> None:
+    linked(httpserver, "?page=3", [BOB], "page=2")
+    linked(httpserver, None, [EVE], "page=3")
+    linked(httpserver, "?page=2", [ADA])
+    assert len(fetch(httpserver, max_pages=3).users) == 3
+    httpserver.clear_log()
+    with pytest.raises(UsersApiError, match="page 2: there are more pages than the limit of 2"):
+        fetch(httpserver, max_pages=2)
+    assert len(httpserver.log) == 2
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://elsewhere.example/users?page=2",
+        "//elsewhere.example/users?page=2",
+        "http://127.0.0.1:{port}/users?page=2",
+        "https://localhost:{port}/users?page=2",
+        "http://localhost:1/users?page=2",
+        "file:///etc/passwd",
+    ],
+)
+def test_no_other_server_is_asked(httpserver: HTTPServer, link: str) -> None:
+    linked(httpserver, link.format(port=httpserver.port), [ADA])
+    with pytest.raises(UsersApiError, match="which is another server: not asked"):
         fetch(httpserver)
     assert len(httpserver.log) == 1
 
 
-def test_nobody_listens() -> None:
-    expected = r"GET http://127.0.0.1:9/users failed: .*refused.* after 5 attempts"
-    with pytest.raises(UsersApiError, match=expected):
-        fetch_users("http://127.0.0.1:9/", 5)
+def test_a_next_page_that_is_no_url(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/users").respond_with_json({"data": [ADA], "next": "http://[x/"})
+    with pytest.raises(UsersApiError, match="page 1: the next page's address is not a URL"):
+        fetch(httpserver)
 
 
-def test_a_server_that_says_nothing(httpserver: HTTPServer) -> None:
-    tests_end = threading.Event()
-    httpserver.expect_request("/users").respond_with_handler(lambda _: tests_end.wait(30))
-    try:
-        with pytest.raises(UsersApiError, match=r"/users failed: .*timed out.* after 5"):
-            fetch(httpserver, timeout_s=0.05)
-    finally:
-        tests_end.set()
+def test_users_who_moved_are_there_once_as_they_were_last(httpserver: HTTPServer) -> None:
+    linked(httpserver, "?page=2", [ADA, BOB])
+    linked(httpserver, None, [BOB | {"name": "Robert"}, EVE], "page=2")
+    httpserver.handlers.reverse()
+    fetched = fetch(httpserver)
+    assert fetched.users == [ADA, {"id": 2, "name": "Robert"}, EVE]
+    assert fetched.moved == 1
+
+
+def test_a_last_page_may_hold_nobody_new(httpserver: HTTPServer) -> None:
+    linked(httpserver, "?page=2", [ADA, BOB])
+    linked(httpserver, None, [BOB], "page=2")
+    httpserver.handlers.reverse()
+    assert fetch(httpserver).users == [ADA, BOB]
+
+
+def test_users_without_id_and_twice_on_a_page_are_left_for_the_load(httpserver: HTTPServer) -> None:
+    odd: list[dict[str, Any]] = [{"name": "x"}, {"id": None}]
+    linked(httpserver, "?page=2", [*odd, ADA, ADA])
+    linked(httpserver, None, odd, "page=2")
+    httpserver.handlers.reverse()
+    fetched = fetch(httpserver)
+    assert fetched.users == [*odd, ADA, ADA, *odd]
+    assert fetched.moved == 0
 
 
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        ("<html>Sign in</html>", "not JSON: .*; the answer begins '<html>Sign in</html>'"),
-        ("", "not JSON"),
-        ('{"users": []}', "JSON dict, not a list"),
-        ("null", "JSON NoneType, not a list"),
+        ('{"people": []}', "a JSON object, not a list, or an object with a list as data, items"),
+        ('{"data": {"users": []}}', "a JSON object, not a list"),
+        ('{"data": [], "users": []}', "data and users are lists; which one"),
+        ("null", "a JSON NoneType, not a list"),
         ('[{"id": 1}, 2]', "record 2: not an object but '2'"),
+        ('{"items": [[1]]}', "record 1: not an object but '.1.'"),
     ],
 )
 def test_answers_that_are_not_users(httpserver: HTTPServer, body: str, complaint: str) -> None:
@@ -81,11 +209,25 @@ def test_answers_that_are_not_users(httpserver: HTTPServer, body: str, complaint
     assert httpserver.url_for("/users") in str(caught.value)
 
 
-def test_flatten() -> None:
-    nested = {"id": 1, "address": {"geo": {"latDeg": "1.5"}}, "catchPhrase": None, "tags": [1]}
-    assert flatten(nested) == {
-        "id": 1,
-        "address_geo_lat_deg": "1.5",
-        "catch_phrase": None,
-        "tags": [1],
-    }
+def test_the_error_names_the_page(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/users", query_string="page=2").respond_with_data("x", status=418)
+    linked(httpserver, "?page=2", [ADA])
+    with pytest.raises(UsersApiError) as caught:
+        fetch(httpserver)
+    url = httpserver.url_for("/users?page=2")
+    assert str(caught.value).startswith(f"GET {url}, page 2: failed: status 418 ")
+    assert caught.value.details == {"url": url, "page": 2, "status": 418}
+
+
+@pytest.mark.parametrize(
+    "url", ["", "users", "ftp://example.com", "http://", "http://[x", "http://me:pass@word@:0"]
+)
+def test_base_urls_that_are_none(url: str) -> None:
+    with pytest.raises(UsersApiError, match="USERS_API_URL is not an http or https URL") as caught:
+        fetch_users(url)
+    assert "pass" not in str(caught.value)
+
+
+def test_a_base_url_with_a_path_and_a_query(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v1/users", query_string="key=abc").respond_with_json([ADA])
+    assert fetch(httpserver, path="/v1/?key=abc").users == [ADA]

@@ -1,4 +1,4 @@
-"""The users API fails, for a moment and for good."""
+"""The users API fails, gives its users page by page, and loses some."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def user(number: int) -> dict[str, Any]:
 
 
 def rows(stack: Stack) -> list[list[str]]:
-    """What the warehouse holds."""
-    return stack.sql("SELECT * FROM raw.users ORDER BY 1")
+    """The users whom the API had when it was last read."""
+    return stack.sql("SELECT * FROM raw.users WHERE missing_since IS NULL ORDER BY 1")
 
 
 @pytest.fixture(autouse=True)
@@ -70,4 +70,39 @@ def test_an_api_that_stays_down_fails_the_run_and_keeps_the_table(
 def test_the_same_users_again_change_nothing(stack: Stack, users_api: HTTPServer) -> None:
     users_api.expect_request("/users").respond_with_json([user(1), user(2)])
     launch(stack, "elt", "sync_users_job").wait()
+    assert [row[0] for row in rows(stack)] == ["1", "2"]
+
+
+def test_pages_with_a_rate_limit_between_them(stack: Stack, users_api: HTTPServer) -> None:
+    # A relative link: containers know this server by another name.
+    users_api.expect_ordered_request("/users", query_string="").respond_with_json(
+        [user(1), user(2)], headers={"Link": '<?page=2>; rel="next"'}
+    )
+    users_api.expect_ordered_request("/users", query_string="page=2").respond_with_data(
+        "slow down", status=429, headers={"Retry-After": "1"}
+    )
+    users_api.expect_ordered_request("/users", query_string="page=2").respond_with_json([user(3)])
+    launch(stack, "elt", "sync_users_job").wait()
+    assert [row[0] for row in rows(stack)] == ["1", "2", "3"]
+    assert [answer.status_code for _, answer in users_api.log] == [200, 429, 200]
+
+
+def test_users_who_vanish_are_marked_but_not_all_at_once(
+    stack: Stack, users_api: HTTPServer
+) -> None:
+    def answer(*numbers: int) -> None:
+        users_api.clear()
+        users_api.expect_request("/users").respond_with_json([user(number) for number in numbers])
+
+    answer(1, 2, 3)
+    launch(stack, "elt", "sync_users_job").wait()
+    answer(1, 2)
+    launch(stack, "elt", "sync_users_job").wait()
+    assert [row[0] for row in rows(stack)] == ["1", "2"]
+    assert stack.sql("SELECT id FROM raw.users WHERE missing_since IS NOT NULL") == [["3"]]
+
+    answer()
+    run = launch(stack, "elt", "sync_users_job")
+    run.wait("FAILURE")
+    assert "2 of the 2 users in raw.users are gone" in run.text()
     assert [row[0] for row in rows(stack)] == ["1", "2"]

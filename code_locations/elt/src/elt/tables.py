@@ -113,7 +113,7 @@ ORDERS = Table(
     day_column="ordered_at",
 )
 
-# Columns are the API's fields, flattened by elt.users_api.flatten().
+# Columns are the API's fields, flattened by elt.flattening.flatten().
 USERS = Table(
     name="users",
     description="Users as the users API last gave them, one row per user.",
@@ -135,5 +135,7 @@ USERS = Table(
         Column("company_catch_phrase", "text", "The employer's slogan.", nullable=True),
         Column("company_bs", "text", "What the employer says it does.", nullable=True),
     ),
+    # How many users may vanish at once is refuse_mass_vanishing()'s to say.
     may_be_empty=True,
+    marks_missing=True,
 )

@@ -1,97 +1,87 @@
 """Reads users from the users API, a REST API after the manner of jsonplaceholder.typicode.com."""
 
-import re
-from collections.abc import Mapping
-from http import HTTPStatus
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
-
+from elt.api_client import ApiClient, Limits, without_userinfo
 from elt.errors import UsersApiError
+from elt.paging import Page, pages
 
-RETRIES = 4
-# Waits 0, 1, 2 and 4 s with this factor: long enough for a restart, short enough for a person.
-BACKOFF_FACTOR_S = 0.5
-# The most that a Retry-After may make us wait, each time.
-RETRY_AFTER_LIMIT_S = 60
-
-_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+MAX_PAGES = 1000
 
 
-def fetch_users(base_url: str, timeout_s: float) -> list[dict[str, Any]]:
-    """All users: one object each, as the API has them.
+@dataclass
+class FetchedUsers:
+    """All users, one object each as the API has them, and what it took to get them.
 
-    Failed connections, timeouts (of `timeout_s` to connect, and again between bytes), 429 and
-    the passing 5xx are tried again with exponential backoff. Raises UsersApiError, which names
-    the URL and the last answer, after the last attempt, for any other status, and for an answer
-    that is not a JSON list of objects.
+    `moved` counts the users that came again on a later page, as happens when the list changes
+    while it is read; the last one counts.
     """
-    url = f"{base_url.rstrip('/')}/users"
-    retry = Retry(
-        total=RETRIES,
-        backoff_factor=BACKOFF_FACTOR_S,
-        status_forcelist=(429, 500, 502, 503, 504),
-        retry_after_max=RETRY_AFTER_LIMIT_S,
-        raise_on_status=False,
-    )
-    with requests.Session() as session:
-        session.mount("http://", HTTPAdapter(max_retries=retry))
-        session.mount("https://", HTTPAdapter(max_retries=retry))
-        try:
-            response = session.get(url, timeout=timeout_s, headers={"Accept": "application/json"})
-        except requests.RequestException as error:
-            raise UsersApiError(f"GET {url} failed: {_cause(error)}", url=url) from None
-    if response.status_code != HTTPStatus.OK:
-        retries = response.raw.retries
-        attempts = 1 + (len(retries.history) if isinstance(retries, Retry) else 0)
-        raise UsersApiError(
-            f"GET {url} failed: the last of {attempts} attempts was answered with status "
-            f"{response.status_code} {response.reason}",
-            url=url,
-            status=response.status_code,
-        )
-    return _users(url, response)
+
+    users: list[dict[str, Any]] = field(default_factory=list)
+    pages: int = 0
+    moved: int = 0
+    bytes_read: int = 0
 
 
-def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """One level from many: `{"geo": {"latDeg": 1}}` becomes `{"geo_lat_deg": 1}`."""
-    flat: dict[str, Any] = {}
-    for field, value in record.items():
-        name = prefix + _CAPITAL.sub("_", field).lower()
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}_")
-        else:
-            flat[name] = value
-    return flat
+def fetch_users(
+    base_url: str, limits: Limits | None = None, max_pages: int = MAX_PAGES
+) -> FetchedUsers:
+    """All users of all pages of `base_url`/users.
+
+    Raises UsersApiError, which names the page, the last answer's status and what the answer
+    begins with, when a page cannot be had within the limits or is not a page of users; never a
+    part of the users. No message holds credentials.
+    """
+    url = users_url(base_url)
+    fetched = FetchedUsers()
+    seen: dict[str, tuple[int, int]] = {}
+    with ApiClient(base_url, limits or Limits()) as client:
+        for page in pages(client, url, max_pages):
+            _add(fetched, page, seen)
+        fetched.bytes_read = client.bytes_read
+    return fetched
 
 
-def _users(url: str, response: requests.Response) -> list[dict[str, Any]]:
+def users_url(base_url: str) -> str:
+    """Address of the first page, without user and password.
+
+    Raises UsersApiError for a base URL that is none.
+    """
     try:
-        users = response.json()
-    except requests.JSONDecodeError as error:
+        parts = urlsplit(base_url.strip())
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        # The value is not shown: it may hold a password.
         raise UsersApiError(
-            f"GET {url} was answered with something that is not JSON: {error}; "
-            f"the answer begins {response.text[:80]!r}",
-            url=url,
-        ) from None
-    if not isinstance(users, list):
-        kind = type(users).__name__
-        raise UsersApiError(f"GET {url} was answered with a JSON {kind}, not a list", url=url)
-    for number, user in enumerate(users, start=1):
-        if not isinstance(user, dict):
-            raise UsersApiError(
-                f"GET {url}, record {number}: not an object but {str(user)[:80]!r}",
-                url=url,
-                record=number,
-            )
-    return users
+            "USERS_API_URL is not an http or https URL such as https://api.example.com/v1"
+        )
+    path = f"{parts.path.rstrip('/')}/users"
+    return without_userinfo(urlunsplit(parts._replace(path=path, fragment="")))
 
 
-def _cause(error: requests.RequestException) -> str:
-    """The last reason, without the layers of exceptions that wrap it."""
-    inner = error.args[0] if error.args else error
-    reason = getattr(inner, "reason", None) or inner
-    attempts = f" after {RETRIES + 1} attempts" if hasattr(inner, "reason") else ""
-    return f"{reason}{attempts}"
+def _add(fetched: FetchedUsers, page: Page, seen: dict[str, tuple[int, int]]) -> None:
+    """Take a page's users; `seen` maps an id to the page it was last on and its place in the list.
+
+    A user who is twice on one page is not one who moved, and is left for the load to refuse.
+    """
+    number = page.place.page
+    moved = 0
+    for user in page.records:
+        identity = user.get("id")
+        last_page, position = seen.get(str(identity), (number, 0))
+        if last_page != number:
+            fetched.users[position] = user
+            moved += 1
+        else:
+            position = len(fetched.users)
+            fetched.users.append(user)
+        if identity is not None:
+            seen[str(identity)] = (number, position)
+    # The last page may hold only users who moved there; one in the middle leads nowhere.
+    if moved and moved == len(page.records) and not page.is_last:
+        raise page.place.error("everybody on this page was on an earlier one; it leads nowhere")
+    fetched.pages, fetched.moved = number, fetched.moved + moved

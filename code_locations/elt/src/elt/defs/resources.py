@@ -1,12 +1,16 @@
 import os
+from typing import Any, Literal
 
 import dagster as dg
+from pydantic import Field, ValidationError
 
+from elt.api_client import Limits
 from elt.landing_zone import LandingZone, open_landing_zone
 from elt.postgres import PostgresResource
+from elt.users_api import MAX_PAGES
 
 USERS_API_URL = "https://jsonplaceholder.typicode.com"
-USERS_API_TIMEOUT_S = "10"
+MIB = 1024 * 1024
 
 
 class LandingZoneResource(dg.ConfigurableResource):
@@ -20,10 +24,60 @@ class LandingZoneResource(dg.ConfigurableResource):
 
 
 class UsersApiResource(dg.ConfigurableResource):
-    """Where the users API is, without `/users`, and how long a request may wait, in seconds."""
+    """Where the users API is, without `/users`, and how long and how much is taken from it."""
 
     base_url: str
-    timeout_s: float
+    timeout_s: float = Field(
+        default=Limits.timeout_s, gt=0, description="To connect, and again between bytes."
+    )
+    retry_after_limit_s: float = Field(
+        default=Limits.retry_after_limit_s,
+        ge=0,
+        description="The most that one answer may ask for.",
+    )
+    deadline_s: float = Field(
+        default=Limits.deadline_s, gt=0, description="For all pages together, waits included."
+    )
+    max_mib: float = Field(
+        default=Limits.max_bytes / MIB, gt=0, description="Size of all pages, uncompressed."
+    )
+    max_pages: int = Field(default=MAX_PAGES, gt=0, description="Number of pages.")
+    max_missing_share: float = Field(
+        default=0.5, ge=0, le=1, description="Of the known users, those that may vanish at once."
+    )
+    new_fields: Literal["refuse", "report", "add"] = Field(
+        default="report", description="What becomes of fields that are not declared."
+    )
+
+    def limits(self) -> Limits:
+        """The limits of the API's client."""
+        return Limits(
+            timeout_s=self.timeout_s,
+            retry_after_limit_s=self.retry_after_limit_s,
+            deadline_s=self.deadline_s,
+            max_bytes=int(self.max_mib * MIB),
+        )
+
+
+def users_api_from_environment() -> UsersApiResource:
+    """With `USERS_API_<FIELD>` for each field that the environment sets.
+
+    Raises ValueError, which names variable and value, for one that is no number or out of range.
+    """
+    # EnvVar knows no default, so the environment is asked when the definitions are loaded.
+    fields = {name: f"USERS_API_{name.upper()}" for name in UsersApiResource.model_fields}
+    chosen: dict[str, Any] = {
+        name: value for name, variable in fields.items() if (value := os.environ.get(variable))
+    }
+    # The URL may hold a password; an EnvVar's value is not shown in the UI.
+    given = os.environ.get("USERS_API_URL")
+    chosen["base_url"] = dg.EnvVar("USERS_API_URL") if given else USERS_API_URL
+    try:
+        return UsersApiResource(**chosen)
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        variable = fields[str(first["loc"][0])]
+        raise ValueError(f"{variable} is {first['input']!r}: {first['msg']}") from None
 
 
 @dg.definitions
@@ -39,10 +93,6 @@ def resources() -> dg.Definitions:
                 database=dg.EnvVar("WAREHOUSE_DB"),
                 schema_="raw",
             ),
-            # EnvVar knows no default, so these are read when the definitions are loaded.
-            "users_api": UsersApiResource(
-                base_url=os.environ.get("USERS_API_URL") or USERS_API_URL,
-                timeout_s=float(os.environ.get("USERS_API_TIMEOUT_S") or USERS_API_TIMEOUT_S),
-            ),
+            "users_api": users_api_from_environment(),
         }
     )

@@ -1,16 +1,22 @@
 import contextlib
+import dataclasses
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from elt.defs.resources import UsersApiResource
+from elt.flattening import Drift, FlatRecords, drift
 from elt.loading import load
 from elt.postgres import PostgresResource
-from elt.reporting import column_schema, failures, load_metadata
+from elt.redaction import redact
+from elt.reporting import column_schema, failures, load_metadata, max_rejected_share
 from elt.sources import RecordSource
 from elt.tables import USERS
-from elt.users_api import fetch_users, flatten
+from elt.users_api import fetch_users
+from elt.vanishing import refuse_mass_vanishing
 
 
 @dg.asset(group_name="users", kinds={"api"}, owners=["team:elt"])
@@ -21,20 +27,35 @@ def api_users(users_api: UsersApiResource) -> dg.Output[list[dict[str, Any]]]:
     """
     started = perf_counter()
     with failures():
-        users = fetch_users(users_api.base_url, users_api.timeout_s)
-    print(f"{users_api.base_url}: {len(users)} users", flush=True)
+        fetched = fetch_users(users_api.base_url, users_api.limits(), users_api.max_pages)
+    url = redact(users_api.base_url)
+    print(f"{url}: {len(fetched.users)} users on {fetched.pages} pages", flush=True)
     return dg.Output(
-        users,
+        fetched.users,
         metadata={
-            "dagster/row_count": len(users),
-            "url": dg.MetadataValue.url(users_api.base_url),
+            "dagster/row_count": len(fetched.users),
+            "pages": fetched.pages,
+            "moved_between_pages": fetched.moved,
+            "bytes": fetched.bytes_read,
+            "url": dg.MetadataValue.url(url),
             "duration_s": round(perf_counter() - started, 3),
         },
     )
 
 
+class UsersLoad(dg.Config):
+    """What one run may do that others may not."""
+
+    max_missing_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of the known users, those that may vanish at once; instead of the setting.",
+    )
+
+
 @dg.asset(
-    description=f"{USERS.description} Users that the API no longer has stay as they were.",
+    description=f"{USERS.description} Who vanishes from there stays, with missing_since set.",
     group_name="users",
     kinds={"postgres"},
     owners=["team:elt"],
@@ -44,24 +65,45 @@ def api_users(users_api: UsersApiResource) -> dg.Output[list[dict[str, Any]]]:
     },
 )
 def users_in_postgres(
+    config: UsersLoad,
     api_users: list[dict[str, Any]],
     users_api: UsersApiResource,
     postgres: PostgresResource,
 ) -> dg.MaterializeResult:
     started = perf_counter()
-    records = [flatten(user) for user in api_users]
-    undeclared = sorted({name for record in records for name in record} - set(USERS.column_names))
+    url = redact(users_api.base_url)
+    max_missing_share = config.max_missing_share
+    if max_missing_share is None:
+        max_missing_share = users_api.max_missing_share
+    table = dataclasses.replace(USERS, new_columns=users_api.new_fields)
     with failures(), postgres.get_connection() as connection:
+        records = FlatRecords(url, api_users, table)
+
+        @contextlib.contextmanager
+        def open_source() -> Iterator[RecordSource]:
+            ids = (user.get("id") for user in api_users)
+            refuse_mass_vanishing(connection, postgres.schema_, table, ids, url, max_missing_share)
+            yield RecordSource(url, records, table)
+
         result = load(
             connection,
             postgres.schema_,
-            USERS,
-            lambda: contextlib.nullcontext(RecordSource(users_api.base_url, records, USERS)),
-            missing="keep",
+            table,
+            open_source,
+            missing="mark",
+            max_rejected_share=max_rejected_share(),
         )
     return dg.MaterializeResult(
         metadata={
-            **load_metadata(USERS, result, perf_counter() - started),
-            "undeclared_fields": ", ".join(undeclared) or "none",
+            **load_metadata(table, result, perf_counter() - started),
+            **_drift_metadata(drift(records, table), len(records)),
         }
     )
+
+
+def _drift_metadata(found: Drift, users: int) -> dict[str, str]:
+    missing = (f"{name} ({count} of {users} users)" for name, count in found.missing.items())
+    return {
+        "undeclared_fields": ", ".join(found.undeclared) or "none",
+        "missing_fields": ", ".join(missing) or "none",
+    }

@@ -1,0 +1,52 @@
+"""What the tests of the users API share: users, pages, and a clock that only waits move."""
+
+import email.utils
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from elt.api_client import Limits
+from elt.users_api import FetchedUsers, fetch_users
+
+ADA: dict[str, Any] = {"id": 1, "name": "Ada"}
+BOB: dict[str, Any] = {"id": 2, "name": "Bob"}
+EVE: dict[str, Any] = {"id": 3, "name": "Eve"}
+PATIENT = Limits(timeout_s=5)
+
+
+def fetch(
+    server: HTTPServer, limits: Limits = PATIENT, max_pages: int = 1000, path: str = ""
+) -> FetchedUsers:
+    """What the server's users API gives."""
+    return fetch_users(server.url_for(path), limits, max_pages)
+
+
+def linked(server: HTTPServer, url: str | None, users: list[Any], page: str = "") -> None:
+    """A page as a plain list, with a Link header to `url` if there is one."""
+    headers = {} if url is None else {"Link": f'<{url}>; rel="next"'}
+    server.expect_request("/users", query_string=page).respond_with_json(users, headers=headers)
+
+
+class Clock:
+    """Stands in for the `time` that urllib3 reads and sleeps by."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self.sleeps: list[float] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+
+    def date_in(self, seconds: float) -> str:
+        """An HTTP date."""
+        return email.utils.formatdate(self.now + seconds, usegmt=True)
+
+
+def stop_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("urllib3.util.retry.time", clock)
+    return clock
