@@ -1,6 +1,7 @@
 """The raw tables, declared once: the DDL, the checks of a load and the UI's docs follow."""
 
 from dataclasses import dataclass
+from datetime import date
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Table:
 
     `may_be_empty` says whether a source without a single row is to be believed. By default it is
     not: an export that lost its rows is far more likely than a business that lost its customers.
+    A table with a `day_column`, which is not nullable and has a timestamp with time zone, can be
+    loaded by its days in UTC, from files of one day each; `first_day` is the first of these.
     """
 
     name: str
@@ -26,6 +29,8 @@ class Table:
     primary_key: tuple[str, ...]
     columns: tuple[Column, ...]
     may_be_empty: bool = False
+    day_column: str | None = None
+    first_day: date | None = None
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -80,7 +85,12 @@ ORDERS = Table(
         Column("shipped_at", "timestamp with time zone", "When it left, UTC.", nullable=True),
         Column("note", "text", "The customer's words to the shop.", nullable=True),
     ),
+    day_column="ordered_at",
+    first_day=date(2025, 1, 1),
 )
+
+# What the landing zone has files of.
+LANDING_TABLES = (CUSTOMERS, ORDERS, PRODUCTS)
 
 # Columns are the API's fields, flattened by elt.users_api.flatten().
 USERS = Table(
