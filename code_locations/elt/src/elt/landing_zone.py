@@ -122,7 +122,7 @@ class FolderLandingZone:
         try:
             yield
         except FileNotFoundError:
-            raise _no_such_file(self, name) from None
+            raise no_such_file(self, name) from None
         except OSError as error:
             uri = self.uri_of(name)
             raise LandingZoneError(f"{uri}: {error.strerror}", file=uri) from None
@@ -197,7 +197,7 @@ class S3LandingZone:
             status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
             # HEAD has no body to give a code in.
             if code == "NoSuchKey" or (name and code == "404"):
-                raise _no_such_file(self, name) from None
+                raise no_such_file(self, name) from None
             # A store that has just started may not have made its buckets yet.
             kind = LandingZoneError
             if code == "NoSuchBucket" or status >= 500:
@@ -256,7 +256,8 @@ def _object_info(name: str, size: int, answer: dict[str, Any]) -> FileInfo:
     return FileInfo(name, size, version, modified)
 
 
-def _no_such_file(zone: LandingZone, name: str) -> LandingZoneError:
+def no_such_file(zone: LandingZone, name: str) -> LandingZoneError:
+    """The error for a file that is not there; names those that are."""
     uri = zone.uri_of(name)
     present = ", ".join(zone.names()[:20]) or "no files at all"
     return LandingZoneError(f"{uri} does not exist; the landing zone holds {present}", file=uri)

@@ -1,7 +1,7 @@
 """Loads a source into a raw table, whole or not at all."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,13 +24,15 @@ from elt.ddl import (
     table_columns,
 )
 from elt.errors import BadInput, WarehouseError
-from elt.merging import Merge, Missing, Window
+from elt.merging import Merge, Missing, Window, refuse_outside
 from elt.sources import CopySource
 from elt.staging import copy, reason
 from elt.tables import Table
 from elt.versions import version
 
 __all__ = ["LoadResult", "Window", "load"]
+
+OpenSource = Callable[[], AbstractContextManager[CopySource]]
 
 PREVIEW_ROWS = 5
 
@@ -68,7 +70,7 @@ def load(
     connection: Connection,
     schema: str,
     table: Table,
-    open_source: Callable[[], AbstractContextManager[CopySource]],
+    open_source: OpenSource | Sequence[OpenSource],
     *,
     missing: Missing,
     window: Window | None = None,
@@ -80,7 +82,8 @@ def load(
     of rows that the source does not have says `missing`: they are kept, or deleted (the table
     becomes the source), or get the time in `missing_since`, which a row that returns loses again.
     With a `window`, all this goes for the rows whose day column is within it, and the source's
-    other rows are left out.
+    other rows are left out, or refused if the window is `exact`. Several sources, of which each
+    opens when the one before is closed, are taken for one.
 
     Readers are never blocked, and see all old rows or all new ones, whatever their isolation
     level; that is why rows are merged rather than the table truncated or swapped, and it also
@@ -94,9 +97,8 @@ def load(
         raise ValueError(f"{table.name} is declared without marks_missing")
     if window and not table.day_column:
         raise ValueError(f"{table.name} is declared without day_column, so has no window")
-    attempt = partial(
-        _load, connection, schema, table, open_source, missing, window, lock_timeout_s
-    )
+    sources = [open_source] if callable(open_source) else list(open_source)
+    attempt = partial(_load, connection, schema, table, sources, missing, window, lock_timeout_s)
     try:
         try:
             return attempt(key_first=False)
@@ -112,7 +114,7 @@ def _load(
     connection: Connection,
     schema: str,
     table: Table,
-    open_source: Callable[[], AbstractContextManager[CopySource]],
+    sources: Sequence[OpenSource],
     missing: Missing,
     window: Window | None,
     lock_timeout_s: int,
@@ -127,21 +129,29 @@ def _load(
         # The lock comes before the file is opened: of two loads at once, the one that commits
         # last has also read last.
         _begin(cursor, f"{schema}.{table.name}", lock_timeout_s)
-        with open_source() as source:
-            direct = not window and not key_first and _is_empty(cursor, target, table)
-            if direct:
-                rows = _fill_directly(cursor, target, table, source)
-            else:
-                make(cursor, staging, table.columns, unlogged=True)
-                if key_first:
-                    cursor.execute(add_key(staging, table))
-                rows = copy(cursor, staging, source)
-            bytes_read = source.bytes_read
-            if rows == 0 and not table.may_be_empty:
-                raise BadInput(
-                    source.uri,
-                    f"there is not a single row; {schema}.{table.name} keeps those it has",
-                )
+        direct = (
+            len(sources) == 1 and not (window or key_first) and _is_empty(cursor, target, table)
+        )
+        if not direct:
+            make(cursor, staging, table.columns, unlogged=True)
+            if key_first:
+                cursor.execute(add_key(staging, table))
+        rows = bytes_read = 0
+        for open_source in sources:
+            with open_source() as source:
+                if direct:
+                    copied = _fill_directly(cursor, target, table, source)
+                else:
+                    copied = copy(cursor, staging, source)
+                rows += copied
+                bytes_read += source.bytes_read
+                if copied == 0 and not table.may_be_empty:
+                    raise BadInput(
+                        source.uri,
+                        f"there is not a single row; {schema}.{table.name} keeps those it has",
+                    )
+                if window and window.exact:
+                    refuse_outside(cursor, staging, table, window, source.uri)
         if direct:
             merged = Merge(cursor, table, target, staging, table.column_names).first(rows)
             changed = rows > 0
