@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from elt.errors import LandingZoneError
-from elt.landing_files import SUFFIXES, Part, Place, classify, parts
+from elt.landing_files import Part, Place, classify, parts
+from elt.sources import SUFFIXES
 from elt.tables import CUSTOMERS, ORDERS, PRODUCTS
 
 DAY = date(2025, 1, 31)

@@ -1,5 +1,7 @@
 """Days of raw.orders: one by one, from files of their own, and as parts of the whole table."""
 
+import gzip
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,14 +156,18 @@ def test_files_of_a_day_are_loaded_together_and_instead_of_the_whole_file_s_rows
     run: Run, landing: Path, warehouse: PostgresResource
 ) -> None:
     write(landing / "orders_2025-01-01.csv", order(1, "2025-01-01T01:00:00Z", 7))
-    write(landing / "orders_2025-01-01_late.csv", order(8, "2025-01-01T02:00:00Z", 8))
+    record = dict(
+        zip(HEADER.split(","), order(8, "2025-01-01T02:00:00Z", 8).split(","), strict=True)
+    )
+    late = json.dumps({name: value or None for name, value in record.items()} | {"more": 1})
+    (landing / "orders_2025-01-01_late.jsonl.gz").write_bytes(gzip.compress(late.encode()))
     write(landing / "orders_2025-01-03.csv", order(9, "2025-01-03T02:00:00Z", 9))
     first = run("2025-01-01")
     assert days(first) == {"2025-01-01": 2}
     files = reported(first)["2025-01-01"].metadata["files"].value
     assert [name.rpartition("/")[2] for name in files] == [
         "orders_2025-01-01.csv",
-        "orders_2025-01-01_late.csv",
+        "orders_2025-01-01_late.jsonl.gz",
     ]
     expected = {1: 7, 4: 100, 5: 100, 6: 100, 8: 8, 9: 9}
     whole = run()
@@ -175,7 +181,21 @@ def test_files_of_a_day_are_loaded_together_and_instead_of_the_whole_file_s_rows
 def test_the_same_key_in_two_files_of_a_day_is_named(run: Run, landing: Path) -> None:
     write(landing / "orders_2025-01-01.csv", order(1, "2025-01-01T01:00:00Z"))
     write(landing / "orders_2025-01-01_b.csv", order(1, "2025-01-01T02:00:00Z"))
-    assert "orders_2025-01-01_b.csv, line 2" in failure(run("2025-01-01"))
+    said = failure(run("2025-01-01"))
+    assert "orders_2025-01-01_b.csv, column order_id: key 1 is there, and in another file" in said
+
+
+def test_bad_rows_of_each_file_of_a_day_are_kept_apart(
+    run: Run, landing: Path, warehouse: PostgresResource
+) -> None:
+    good = [order(number, "2025-01-01T01:00:00Z") for number in range(100, 300)]
+    write(landing / "orders_2025-01-01.csv", *good[:100], order(7, "2025-01-01T25:00:00Z"))
+    write(landing / "orders_2025-01-01_b.csv", *good[100:], order(8, "2025-01-01T25:00:00Z"))
+    assert days(run("2025-01-01")) == {"2025-01-01": 200}
+    assert len(stored(warehouse)) == 200
+    with warehouse.get_connection() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT right(file, 5), line FROM raw.orders_rejected ORDER BY 1")
+        assert cursor.fetchall() == [("1.csv", 102), ("b.csv", 102)]
 
 
 def test_a_row_of_another_day_in_a_day_s_file_is_an_error(

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from elt.errors import LandingZoneError
+from elt.sources import SUFFIXES
 from elt.tables import LANDING_TABLES, Table
-
-# Longest first: `.csv.gz` is no `.gz` of something else.
-SUFFIXES = (".parquet", ".jsonl.gz", ".csv.gz", ".jsonl", ".csv")
 
 _DAY = r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
 _SUFFIX = "|".join(map(re.escape, SUFFIXES))

@@ -14,7 +14,7 @@ from elt.errors import BadInput, EltError, LandingZoneError
 from elt.landing_files import Part, parts
 from elt.landing_zone import LandingZone, no_such_file
 from elt.loading import LoadResult, Window, load
-from elt.sources import CopySource, CsvSource
+from elt.sources import CopySource, open_table_source
 from elt.tables import Table
 
 # What a window without a limit on one side has there.
@@ -103,8 +103,17 @@ def day_versions(
 
 @contextlib.contextmanager
 def _open_source(zone: LandingZone, name: str, table: Table) -> Iterator[CopySource]:
-    with zone.open(name) as stream:
-        yield CsvSource(zone.uri_of(name), stream, table)
+    uri, opened = zone.uri_of(name), zone.info(name)
+
+    def verify() -> None:
+        if zone.info(name).version != opened.version:
+            raise BadInput(uri, "it was changed while it was read; load it again")
+
+    with (
+        zone.open(name) as stream,
+        open_table_source(uri, stream, name, table, verify=verify) as source,
+    ):
+        yield source
 
 
 def _window(part: Part) -> Window | None:
@@ -122,8 +131,12 @@ def _together(first: LoadResult, second: LoadResult) -> LoadResult:
         deleted=first.deleted + second.deleted,
         bytes_read=first.bytes_read + second.bytes_read,
         rejected=first.rejected + second.rejected,
+        rejected_rows=(*first.rejected_rows, *second.rejected_rows),
+        unidentified=first.unidentified + second.unidentified,
+        # A part's window leaves out what another part has.
         outside=0,
         days=first.days | second.days,
+        new_columns=tuple(dict.fromkeys(first.new_columns + second.new_columns)),
         added_columns=tuple(dict.fromkeys(first.added_columns + second.added_columns)),
         changed=first.changed or second.changed,
     )
