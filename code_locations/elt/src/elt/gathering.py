@@ -9,6 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from elt.ddl import names
 from elt.errors import BadInput
+from elt.rejects import LINE
 from elt.sources import CopySource
 from elt.staging import Staged, related
 from elt.tables import Table
@@ -62,6 +63,9 @@ def _together(
 ) -> Gathered:
     """Add what is staged now to what was put aside, and put both in its place."""
     extra = tuple(dict.fromkeys(before.staged.extra + new.staged.extra))
+    # Lines count within a file.
+    statement = sql.SQL("ALTER TABLE {} DROP IF EXISTS {}")
+    cursor.execute(statement.format(related(target, "gathered"), sql.Identifier(LINE)))
     for name in new.staged.extra:
         statement = sql.SQL("ALTER TABLE {} ADD IF NOT EXISTS {} text")
         cursor.execute(statement.format(related(target, "gathered"), sql.Identifier(name)))
