@@ -125,7 +125,8 @@ def test_one_bad_file_fails_its_own_table_only(
     assert run("sync_tables_job").success
     orders = (landing / "orders.csv").read_text(encoding="utf-8").splitlines()
     before = query(warehouse, "SELECT count(*), sum(amount_cents) FROM raw.orders")
-    orders[7] = "7,1,1,many,100,2025-01-01T00:00:00Z,,"
+    for number in range(7, 20):
+        orders[number] = f"{number},1,1,many,100,2025-01-01T00:00:00Z,,"
     (landing / "orders.csv").write_text("\n".join(orders), encoding="utf-8")
     (landing / "products.csv").unlink()
     result = run("sync_tables_job")
@@ -134,15 +135,48 @@ def test_one_bad_file_fails_its_own_table_only(
     file = (landing / "orders.csv").as_uri()
     description, details = failure(result, "orders_table")
     assert description == (
-        f'{file}, line 8, column quantity: invalid input syntax for type integer: "many"'
+        f'{file}, line 8, column quantity: invalid input syntax for type integer: "many"; this is '
+        "the first of 13 bad rows among 600, and no more than 1.00% of the rows may be bad"
     )
-    assert details == {"file": file, "line": 8, "column": "quantity", "value": "many"}
+    shown = details.pop("rejected_rows")
+    assert shown.startswith("| line | column | value | reason | record |\n")
+    assert shown.count("| quantity | many | invalid input syntax") == 10
+    place = {"file": file, "line": 8, "column": "quantity", "value": "many"}
+    assert details == {**place, "rejected": 13, "rows": 600}
     description, _ = failure(result, "products_table")
     assert description.endswith(
         "products.csv does not exist; the landing zone holds customers.csv, orders.csv"
     )
     assert query(warehouse, "SELECT count(*), sum(amount_cents) FROM raw.orders") == before
     assert query(warehouse, "SELECT count(*) FROM raw.products") == [(40,)]
+
+
+def test_a_bad_row_among_many_is_put_aside(
+    run: Run, landing: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = (landing / "orders.csv").read_text(encoding="utf-8").splitlines()
+    orders[7] = "7,1,1,many,100,2025-01-01T00:00:00Z,,"
+    (landing / "orders.csv").write_text("\n".join(orders), encoding="utf-8")
+    seen = metadata(run("sync_tables_job"), "orders_table")
+    assert (seen["rows_in"], seen["dagster/row_count"], seen["rejected"]) == (600, 599, 1)
+    assert seen["rows_per_s"] > 0
+    assert "| 8 | quantity | many | invalid input syntax" in seen["rejected_rows"]
+    statement = "SELECT line, column_name, value FROM raw.orders_rejected"
+    assert query(warehouse, statement) == [(8, "quantity", "many")]
+
+    for share, complaint in (("0", "line 8, column quantity: invalid"), ("1%", "is '1%'; it must")):
+        monkeypatch.setenv("MAX_REJECTED_SHARE", share)
+        description, _ = failure(run("sync_tables_job"), "orders_table")
+        assert complaint in description
+
+
+def test_new_columns_are_reported(run: Run, landing: Path) -> None:
+    products = (landing / "products.csv").read_text(encoding="utf-8").splitlines()
+    products = [f"{line},{'colour' if n == 0 else ''}" for n, line in enumerate(products)]
+    (landing / "products.csv").write_text("\n".join(products), encoding="utf-8")
+    result = run("sync_tables_job")
+    assert metadata(result, "products_table")["new_columns"] == "colour"
+    assert "new_columns" not in metadata(result, "orders_table")
 
 
 def test_wrong_password(run: Run, warehouse: PostgresResource) -> None:

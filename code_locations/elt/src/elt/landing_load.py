@@ -54,10 +54,16 @@ class Outcome:
 
 
 def load_from_landing_zone(
-    connection: Connection, zone: LandingZone, schema: str, table: Table, day: date | None = None
+    connection: Connection,
+    zone: LandingZone,
+    schema: str,
+    table: Table,
+    day: date | None = None,
+    max_rejected_share: float | None = None,
 ) -> Outcome:
     """Make a table, or a day of it, what the landing zone has of it.
 
+    `max_rejected_share`, 0 to 1, goes for each part; None is the table's own.
     Every part is a load of its own: files of one day that are bad, or have gone, keep no other
     day from being loaded. Raises LandingZoneError when there is nothing to load from, and
     WarehouseError.
@@ -72,7 +78,13 @@ def load_from_landing_zone(
         sources = [partial(_open_source, zone, name, table) for name in part.files]
         try:
             result = load(
-                connection, schema, table, sources, missing="delete", window=_window(part)
+                connection,
+                schema,
+                table,
+                sources,
+                missing="delete",
+                window=_window(part),
+                max_rejected_share=max_rejected_share,
             )
         except (BadInput, LandingZoneError) as error:
             connection.rollback()

@@ -1,12 +1,14 @@
 """How tables, loads and failures look in Dagster's UI."""
 
 import contextlib
+import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
-from elt.errors import EltError
+from elt.errors import BadInput, EltError, RejectedRow
 from elt.loading import LoadResult
 from elt.tables import Table
 
@@ -31,12 +33,18 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def load_metadata(table: Table, result: LoadResult, duration_s: float) -> dict[str, Any]:
-    """Metadata of a materialization; also prints the counts, for the run's captured output."""
+    """Metadata of a materialization; numbers, so that the UI plots them over time.
+
+    Also prints the counts, for the run's captured output, and logs what deserves a look.
+    """
     counts = {
         "inserted": result.inserted,
         "updated": result.updated,
         "unchanged": result.rows - result.inserted - result.updated,
         "deleted": result.deleted,
+        "rejected": result.rejected,
+        "outside": result.outside,
+        **({"marked": result.marked} if table.marks_missing else {}),
     }
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     print(
@@ -44,13 +52,38 @@ def load_metadata(table: Table, result: LoadResult, duration_s: float) -> dict[s
         f"{result.bytes_read} bytes in {duration_s:.2f} s",
         flush=True,
     )
+    for warning in _warnings(table, result):
+        dg.get_dagster_logger().warning(warning)
+    read = result.rows + result.rejected + result.outside
     return {
         "dagster/row_count": result.rows,
+        "rows_in": read,
         **counts,
         "bytes": result.bytes_read,
         "duration_s": round(duration_s, 3),
+        "rows_per_s": round(read / duration_s) if duration_s > 0 else 0,
         "preview": _markdown_table(table.column_names, result.preview),
+        **_named("new_columns", result.new_columns),
+        **_named("added_columns", result.added_columns),
+        **_rejected_rows(result.rejected_rows),
     }
+
+
+def max_rejected_share() -> float | None:
+    """The environment's MAX_REJECTED_SHARE, 0 to 1, if it is set: then it goes for all tables.
+
+    Raises EltError for anything else.
+    """
+    text = os.environ.get("MAX_REJECTED_SHARE", "")
+    if not text:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise EltError(f"MAX_REJECTED_SHARE is {text!r}; it must be a number from 0 to 1")
+    return share
 
 
 @contextlib.contextmanager
@@ -59,7 +92,32 @@ def failures() -> Iterator[None]:
     try:
         yield
     except EltError as error:
-        raise dg.Failure(description=str(error), metadata=error.details) from None
+        rows = error.rejected_rows if isinstance(error, BadInput) else ()
+        metadata = {**error.details, **_rejected_rows(rows)}
+        raise dg.Failure(description=str(error), metadata=metadata) from None
+
+
+def _warnings(table: Table, result: LoadResult) -> Iterator[str]:
+    if result.rejected:
+        yield f"{result.rejected} bad rows are in raw.{table.name}_rejected"
+    if result.unidentified:
+        yield (
+            f"the keys of {result.unidentified} bad rows cannot be read, and they may be any of "
+            f"the rows that raw.{table.name} has: none of these was taken for missing"
+        )
+    ignored = [name for name in result.new_columns if table.new_columns != "add"]
+    if ignored:
+        yield f"columns that raw.{table.name} does not declare were left out: {', '.join(ignored)}"
+    if result.added_columns:
+        yield f"raw.{table.name} has new columns: {', '.join(result.added_columns)}"
+
+
+def _named(name: str, columns: Sequence[str]) -> dict[str, Any]:
+    return {name: ", ".join(columns)} if columns else {}
+
+
+def _rejected_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:
+    return {"rejected_rows": _markdown_table(RejectedRow._fields, rows)} if rows else {}
 
 
 def _markdown_table(
@@ -73,4 +131,4 @@ def _markdown_table(
 def _cell(value: Any) -> str:
     text = "" if value is None else str(value)
     text = text if len(text) <= CELL_LIMIT else f"{text[:CELL_LIMIT]}…"
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text.replace("|", "\\|").replace("\r", " ").replace("\n", " ")

@@ -10,7 +10,7 @@ from elt.defs.resources import LandingZoneResource
 from elt.landing_load import Outcome, day_versions, load_from_landing_zone
 from elt.landing_zone import LandingZone
 from elt.postgres import PostgresResource
-from elt.reporting import column_schema, failures, load_metadata
+from elt.reporting import column_schema, failures, load_metadata, max_rejected_share
 from elt.tables import CUSTOMERS, ORDERS, PRODUCTS, Table
 
 FILES_SHOWN = 20
@@ -47,7 +47,8 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         started = perf_counter()
         with failures(), postgres.get_connection() as connection:
             zone, schema = landing_zone.open(), postgres.schema_
-            outcome = load_from_landing_zone(connection, zone, schema, table, day)
+            share = max_rejected_share()
+            outcome = load_from_landing_zone(connection, zone, schema, table, day, share)
             days = outcome.changed_days | ({day} if day and outcome.loaded else set())
             versions = day_versions(connection, schema, table, sorted(days)) if days else {}
             _report_days(context, partitions, outcome, versions)
