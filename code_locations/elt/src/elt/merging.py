@@ -68,6 +68,7 @@ class Merge:
     ) -> None:
         self._cursor = cursor
         self._table = table
+        self._window = window
         assignments = [
             sql.SQL("{0} = incoming.{0}").format(sql.Identifier(name))
             for name in columns
@@ -84,8 +85,8 @@ class Merge:
             "target": target,
             "staging": staging,
             "columns": names(columns),
-            "present": names(columns, "present"),
             "incoming": names(columns, "incoming"),
+            "differs": _differs(table, columns),
             "assignments": sql.SQL(", ").join(assignments),
             "same_key": same_key,
             "present_within": _within("present", table, window),
@@ -111,12 +112,11 @@ class Merge:
         updated = self._write(_UPDATE, days) if self._updates else 0
         # Where every row was there and differs, none is new: that is not worth another join.
         inserted = 0 if updated == staged else self._write(_INSERT, days)
+        if not self._window and self._number("SELECT count(*) FROM {target}") == staged:
+            missing = "keep"  # all staged rows are there now, so no others are
         deleted = self._write(_DELETE, days) if missing == "delete" else 0
         marked = self._write(_MARK, days) if missing == "mark" else 0
-        self._execute(
-            "SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE"
-        )
-        (outside,) = self._cursor.fetchone() or (0,)
+        outside = self._number(_OUTSIDE) if self._window else 0
         return Merged(inserted, updated, deleted, marked, outside, self._count(days))
 
     def first(self, rows: int) -> Merged:
@@ -162,6 +162,10 @@ class Merge:
         counts = dict(self._cursor.fetchall())
         return {day: counts.get(day, 0) for day in sorted(days)}
 
+    def _number(self, statement: str) -> int:
+        self._execute(statement)
+        return int((self._cursor.fetchone() or (0,))[0])
+
     def _execute(self, statement: str) -> None:
         self._cursor.execute(sql.SQL(statement).format(**self._parts))
 
@@ -193,12 +197,17 @@ def refuse_outside(
         )
 
 
-# The images of rows are compared, not their values: of these, some types have no equality (json),
-# and in some, different ones are equal (-0.0 and 0.0, 1.0 and 1.00).
+# Types of which equal values are the same value.
+_EXACT_TYPES = frozenset(
+    (
+        *("bigint", "integer", "smallint", "text", "boolean", "uuid", "bytea"),
+        *("date", "timestamp with time zone", "timestamp without time zone"),
+    )
+)
+_OUTSIDE = "SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE"
 _UPDATE = """
     UPDATE {target} AS present SET {assignments} FROM {staging} AS incoming
-    WHERE {same_key} AND {incoming_within}
-        AND (ROW ({present})::record *<> ROW ({incoming})::record OR {marked})
+    WHERE {same_key} AND {incoming_within} AND ({differs} OR {marked})
 """
 _INSERT = """
     INSERT INTO {target} AS present ({columns}) SELECT {incoming} FROM {staging} AS incoming
@@ -212,6 +221,23 @@ _MISSED = """
 """
 _DELETE = "DELETE FROM {target} AS present WHERE " + _MISSED
 _MARK = "UPDATE {target} AS present SET {mark} = now() WHERE {mark} IS NULL AND " + _MISSED
+
+
+def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
+    types = {column.name: column.type for column in table.columns}
+    others = [name for name in columns if name not in table.primary_key]
+    exact = [name for name in others if types.get(name, "text") in _EXACT_TYPES]
+    rest = [name for name in others if name not in exact]
+    conditions: list[sql.Composable] = [sql.SQL("false")]
+    if exact:
+        distinct = sql.SQL("ROW ({}) IS DISTINCT FROM ROW ({})")
+        conditions.append(distinct.format(names(exact, "present"), names(exact, "incoming")))
+    if rest:
+        # Slower, but of other types, some have no equality (json), and in some, different values
+        # are equal (-0.0 and 0.0, 1.0 and 1.00): their images are compared.
+        differs = sql.SQL("ROW ({})::record *<> ROW ({})::record")
+        conditions.append(differs.format(names(rest, "present"), names(rest, "incoming")))
+    return sql.SQL(" OR ").join(conditions)
 
 
 def _within(row: str, table: Table, window: Window | None) -> sql.Composable:

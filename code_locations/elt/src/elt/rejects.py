@@ -4,7 +4,7 @@ All values are taken as text with their places first, then judged by PostgreSQL 
 several times what a COPY into typed columns does, so it happens only when that has failed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import psycopg2
 from psycopg2 import sql
@@ -13,14 +13,11 @@ from psycopg2.extensions import cursor as Cursor
 from elt.ddl import add_key, exists, make, names
 from elt.errors import BadInput, RejectedRow
 from elt.sources import CopySource
-from elt.sources.base import MORE, BadRow, Row, TextSource, copy_line
-from elt.sources.streams import CHUNK_BYTES
 from elt.staging import Staged, copy, reason, related, spread, staging_columns
 from elt.tables import Column, Table
+from elt.text_rows import LINE, TEXT_LIMIT, TextRows
 
 SHOWN_ROWS = 10
-TEXT_LIMIT = 1000
-LINE, REASON, RECORD = "__line", "__reason", "__record"
 NOTHING_THERE = "nothing is there, but the column needs a value"
 
 
@@ -32,7 +29,7 @@ def stage_good_rows(
     Raises BadInput, with the first of the bad rows, when they are more than `max_share` of all.
     """
     texts, bad, staging = (related(target, purpose) for purpose in ("texts", "bad", "staging"))
-    stream = _TextRows(source, table)
+    stream = TextRows(source, table)
     line, *others = stream.columns
     columns = [Column(line, "bigint", ""), *(Column(n, "text", "", nullable=True) for n in others)]
     make(cursor, texts, columns, unlogged=True)
@@ -86,53 +83,6 @@ def keep(cursor: Cursor, target: sql.Identifier, uri: str, bad: sql.Identifier |
                 "SELECT {}, line, column_name, value, reason, record FROM {}"
             ).format(rejected, sql.Literal(uri), bad)
         )
-
-
-class _TextRows(TextSource):
-    """A source's rows with their places, as texts, or with what is wrong with their form."""
-
-    def __init__(self, source: CopySource, table: Table) -> None:
-        super().__init__(source.uri)
-        self._source = source
-        wanted = {*table.column_names, *source.extra, MORE}
-        self._taken = [n for n, name in enumerate(source.columns) if name in wanted]
-        self.columns = (LINE, REASON, RECORD, *(source.columns[n] for n in self._taken))
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read
-
-    def chunks(self) -> Iterator[bytes]:
-        parts: list[bytes] = []
-        size = 0
-        for row in self._source.rows():
-            parts.append(self._line(row))
-            size += len(parts[-1])
-            if size >= CHUNK_BYTES:
-                yield b"".join(parts)
-                parts, size = [], 0
-        if parts:
-            yield b"".join(parts)
-
-    def rows(self) -> Iterator[Row | BadRow]:
-        return self._source.rows()
-
-    def _line(self, row: Row | BadRow) -> bytes:
-        if isinstance(row, Row):
-            values = [row.values[n] for n in self._taken]
-            try:
-                line = copy_line([str(row.line), None, None, *values], errors="strict")
-            except UnicodeEncodeError as error:
-                row = BadRow(row.line, f"this is no Unicode text: {error.reason}", str(values))
-            else:
-                if b"\0" not in line:
-                    return line
-                reason_ = 'invalid byte sequence for encoding "UTF8": 0x00'
-                row = BadRow(row.line, reason_, str(values))
-        # What cannot be stored is shown as an escape.
-        text = row.text[:TEXT_LIMIT].replace("\0", r"\x00").encode(errors="backslashreplace")
-        nulls = [None] * len(self._taken)
-        return copy_line([str(row.line), row.reason, text.decode(), *nulls])
 
 
 def _judge(

@@ -1,0 +1,142 @@
+"""Processes that are killed in the middle of a load: what was there stays, and a rerun is whole."""
+
+import dataclasses
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fruit import FRUIT, HEADER, OLD, OLD_ROWS, query, rows, tables
+
+from elt.loading import LoadResult
+from elt.postgres import PostgresResource
+
+Load = Callable[..., LoadResult]
+NEW = HEADER + b"2,fig,31,\n3,kiwi,5,\n"
+NEW_ROWS = [(2, "fig", 31), (3, "kiwi", 5)]
+BAD = NEW + b"4,plum,many,\n"
+TOLERANT = dataclasses.replace(FRUIT, max_rejected_share=0.5)
+# Reads standard input, and so stalls in the middle of the file for as long as that is open.
+PROGRAM = """
+import contextlib, dataclasses, sys
+from fruit import FRUIT
+from elt.loading import load
+from elt.postgres import PostgresResource
+from elt.sources import CsvSource
+
+warehouse = PostgresResource.model_validate_json(sys.argv[1])
+table = dataclasses.replace(FRUIT, max_rejected_share=0.5)
+
+@contextlib.contextmanager
+def open_source():
+    with open(sys.argv[2], "rb") as stream:
+        yield CsvSource("file:///fruit.csv", stream, table)
+
+with warehouse.get_connection() as connection:
+    load(connection, "raw", table, open_source, missing="delete")
+"""
+OTHERS = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = current_user"
+
+
+@pytest.fixture
+def start(warehouse: PostgresResource) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Starts a load of the given file in a process of its own."""
+    processes = []
+
+    def run(file: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", PROGRAM, warehouse.model_dump_json(), file]
+        environment = {"PYTHONPATH": str(Path(__file__).parent)}
+        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environment))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def until(warehouse: PostgresResource, statement: str, expected: Any) -> None:
+    pause = threading.Event()
+    for _ in range(1500):
+        if query(warehouse, statement) == [(expected,)]:
+            return
+        pause.wait(0.02)
+    raise AssertionError(f"{statement} has not become {expected}")
+
+
+def test_killed_in_the_first_load(
+    warehouse: PostgresResource, load_csv: Load, start: Callable[[str], subprocess.Popen[bytes]]
+) -> None:
+    process = start("/dev/stdin")
+    assert process.stdin
+    # More than the header's chunk and one of COPY's, so that rows have arrived.
+    process.stdin.write(OLD + b"".join(b"%d,fig,1,\n" % n for n in range(3, 100_000)))
+    process.stdin.flush()
+    until(warehouse, f"SELECT count(*) {OTHERS} AND query LIKE 'COPY%'", 1)
+    process.kill()
+    process.wait(30)
+    until(warehouse, f"SELECT count(*) {OTHERS}", 0)
+    assert tables(warehouse) == []
+    load_csv(OLD)
+    assert rows(warehouse) == OLD_ROWS
+
+
+@pytest.mark.parametrize("content", [NEW, BAD], ids=["merge", "merge after bad rows"])
+def test_killed_in_the_merge(
+    warehouse: PostgresResource,
+    load_csv: Load,
+    start: Callable[[str], subprocess.Popen[bytes]],
+    tmp_path: Path,
+    content: bytes,
+) -> None:
+    load_csv(OLD)
+    # Rows are updated, and those that are new or missing are not looked at yet.
+    query(
+        warehouse,
+        """
+        CREATE FUNCTION raw.wait() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END';
+        CREATE TRIGGER wait AFTER UPDATE ON raw.fruit
+            FOR EACH STATEMENT EXECUTE FUNCTION raw.wait();
+        SELECT 1
+        """,
+    )
+    file = tmp_path / "fruit.csv"
+    file.write_bytes(content)
+    with warehouse.get_connection() as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(42)")
+        process = start(str(file))
+        until(
+            warehouse,
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
+            1,
+        )
+        assert rows(warehouse) == OLD_ROWS
+        process.kill()
+        process.wait(30)
+    until(warehouse, f"SELECT count(*) {OTHERS}", 0)
+    assert rows(warehouse) == OLD_ROWS
+    assert tables(warehouse) == ["fruit"]
+    for _ in range(2):
+        load_csv(content, TOLERANT)
+        assert rows(warehouse) == NEW_ROWS
+    kept = {"fruit", "fruit_rejected"} if content == BAD else {"fruit"}
+    assert set(tables(warehouse)) == kept
+
+
+def test_two_processes_at_once(
+    warehouse: PostgresResource,
+    load_csv: Load,
+    start: Callable[[str], subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "fruit.csv"
+    file.write_bytes(BAD)
+    processes = [start(str(file)) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert rows(warehouse) == NEW_ROWS
+    assert query(warehouse, "SELECT line FROM raw.fruit_rejected") == [(4,)]
+    assert tables(warehouse) == ["fruit", "fruit_rejected"]
