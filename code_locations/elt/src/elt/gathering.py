@@ -9,10 +9,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from elt.ddl import names
 from elt.errors import BadInput
-from elt.rejects import LINE
 from elt.sources import CopySource
 from elt.staging import Staged, related
 from elt.tables import Table
+from elt.text_rows import LINE
 
 OpenSource = Callable[[], AbstractContextManager[CopySource]]
 # Where the rows of the sources before the present one wait.

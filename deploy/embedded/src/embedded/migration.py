@@ -21,7 +21,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, plan: Plan) -> Fingerprint:
-        """Over code, versions, SQL, pools, passwords and locations: a change means migrate again."""
+        """Over code, versions, SQL, pools, passwords and locations; any change: migrate again."""
         control_plane = plan.paths.root / "deploy" / "control_plane"
         files = [
             plan.paths.project / "uv.lock",
