@@ -60,6 +60,24 @@ query Runs($filter: RunsFilter) {
   runsOrError(filter: $filter) { ... on Runs { results { id status jobName } } }
 }"""
 
+_BACKFILL = """
+mutation Backfill($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+
+_BACKFILL_STATUS = """
+query BackfillStatus($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    __typename
+    ... on PartitionBackfill { status numPartitions error { message } }
+    ... on PythonError { message }
+  }
+}"""
+
 
 @dataclass
 class Run:
@@ -161,3 +179,36 @@ def runs_of(stack: Stack, job: str) -> list[Run]:
     """All runs of a job, newest first."""
     found = stack.ask(_RUNS, filter={"pipelineName": job})["runsOrError"]["results"]
     return [Run(stack, run["id"]) for run in found]
+
+
+def tagged(stack: Stack, tags: dict[str, str]) -> list[Run]:
+    """All runs with these tags, newest first."""
+    wanted = [{"key": key, "value": value} for key, value in tags.items()]
+    found = stack.ask(_RUNS, filter={"tags": wanted})["runsOrError"]["results"]
+    return [Run(stack, run["id"]) for run in found]
+
+
+def launch_partition(stack: Stack, asset: str, partition: str) -> Run:
+    """Press Materialize for one partition of an asset of elt."""
+    tags = {"dagster/partition": partition}
+    return launch(stack, "elt", "__ASSET_JOB", tags=tags, assets=[asset])
+
+
+def backfill(stack: Stack, asset: str, partitions: list[str]) -> str:
+    """Press Materialize for some partitions of an asset; the backfill's id."""
+    params = {"assetSelection": [{"path": [asset]}], "partitionNames": partitions}
+    answer = stack.ask(_BACKFILL, params=params)["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+    return str(answer["backfillId"])
+
+
+def wait_for_backfill(stack: Stack, id: str, seconds: float) -> None:
+    """Wait until all of its runs have succeeded."""
+
+    def done() -> None:
+        found = stack.ask(_BACKFILL_STATUS, id=id)["partitionBackfillOrError"]
+        if found["status"] in {"COMPLETED_FAILED", "FAILED", "CANCELED"}:
+            raise RuntimeError(f"backfill {id} is {found}")
+        assert found["status"] == "COMPLETED_SUCCESS", found
+
+    until(done, seconds, every=1)

@@ -73,7 +73,9 @@ def failure(result: dg.ExecuteInProcessResult, step: str) -> tuple[str, dict[str
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    (materialization,) = result.asset_materializations_for_node(asset)
+    materializations = result.asset_materializations_for_node(asset)
+    # Days that changed are reported beside the table.
+    (materialization,) = [each for each in materializations if each.partition is None]
     return {name: value.value for name, value in materialization.metadata.items()}
 
 

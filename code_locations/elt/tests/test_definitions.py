@@ -22,7 +22,7 @@ def test_exactly_these_definitions() -> None:
     }
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == {"sync_tables_job", "sync_users_job"}
-    assert not repository.sensor_defs
+    assert [sensor.name for sensor in repository.sensor_defs] == ["landing_zone_sensor"]
     dg.Definitions.validate_loadable(defs)
 
 
@@ -44,6 +44,25 @@ def test_schedules_run_by_themselves_in_utc(name: str, cron: str, next_tick: dat
     start = datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC).timestamp()
     ticks = schedule_execution_time_iterator(start, cron, schedule.execution_timezone)
     assert next(ticks) == next_tick
+
+
+def test_the_sensor_runs_by_itself() -> None:
+    sensor = defs.get_repository_def().get_sensor_def("landing_zone_sensor")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.minimum_interval_seconds == 30
+
+
+def test_orders_are_partitioned_by_day_until_today() -> None:
+    graph = defs.resolve_asset_graph()
+    partitions = graph.get(dg.AssetKey("orders_table")).partitions_def
+    assert isinstance(partitions, dg.DailyPartitionsDefinition)
+    assert partitions.timezone == "UTC"
+    keys = partitions.get_partition_keys(current_time=datetime(2025, 3, 1, 0, 0, 1, tzinfo=UTC))
+    assert (keys[0], keys[-1]) == ("2025-01-01", "2025-03-01")
+    assert graph.get(dg.AssetKey("customers_table")).partitions_def is None
+    pools = {key.to_user_string(): graph.get(key).pools for key in graph.get_all_asset_keys()}
+    assert pools["orders_table"] == {"raw_orders"}
+    assert not any(found for name, found in pools.items() if name != "orders_table")
 
 
 def test_schedules_print_by_name() -> None:

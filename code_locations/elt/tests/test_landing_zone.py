@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,33 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     zone = open_landing_zone(tmp_path.as_uri())
     with pytest.raises(LandingZoneError, match="Is a directory"), zone.open("customers.csv"):
         pass
+
+
+def test_files_are_listed_with_size_time_and_version(tmp_path: Path) -> None:
+    zone = open_landing_zone(tmp_path.as_uri())
+    (tmp_path / "b.csv").write_text("12345")
+    os.utime(tmp_path / "b.csv", (86400, 86400))
+    (tmp_path / "a.csv").touch()
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "folder").mkdir()
+    first, second = zone.files()
+    assert [first.name, second.name] == zone.names() == ["a.csv", "b.csv"]
+    assert (second.size, second.modified) == (5, datetime(1970, 1, 2, tzinfo=UTC))
+    assert zone.info("b.csv") == second
+    (tmp_path / "b.csv").write_text("54321")
+    os.utime(tmp_path / "b.csv", (86400, 86400))
+    changed = zone.info("b.csv")
+    assert (changed.size, changed.modified) == (second.size, second.modified)
+    assert changed.version != second.version
+    with pytest.raises(LandingZoneError, match=r"c.csv does not exist; .* a.csv, b.csv$"):
+        zone.info("c.csv")
+
+
+def test_an_absent_folder_has_no_names_but_cannot_be_listed(tmp_path: Path) -> None:
+    zone = open_landing_zone((tmp_path / "gone").as_uri())
+    assert zone.names() == []
+    with pytest.raises(LandingZoneUnavailable, match="gone is not a folder that exists"):
+        zone.files()
 
 
 def test_seed_fills_an_empty_landing_zone_once(tmp_path: Path) -> None:

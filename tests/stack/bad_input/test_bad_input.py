@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness import Stack, until
-from landing_zone import delete, put
+from landing import delete, put
 from runs import launch
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness import Stack, until
-from landing_zone import put
+from landing import put
 from runs import Run, launch
 
 _AUTOMATION_RUNS = """

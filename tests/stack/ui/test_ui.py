@@ -17,6 +17,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
 def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
     launch(stack, "elt", "sync_tables_job").wait()
+    launch(stack, "analytics", "regenerate_analytics_job").wait()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=BROWSER,
@@ -41,7 +42,8 @@ def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
         page.screenshot(path=artifacts / "ui-lineage.png")
 
         page.goto(f"{stack.url}/automation")
-        expect(page.get_by_text("sync_tables_job_schedule").first).to_be_visible()
+        for automation in ("sync_tables_job_schedule", "landing_zone_sensor"):
+            expect(page.get_by_text(automation).first).to_be_visible()
         page.screenshot(path=artifacts / "ui-automation.png")
 
         page.goto(f"{stack.url}/runs")

@@ -1,8 +1,7 @@
 """Loads a source into a raw table, whole or not at all."""
 
 import datetime
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from elt.ddl import Conformed, conform, fill, names
 from elt.errors import RejectedRow, WarehouseError
-from elt.merging import Merge, Merged, Missing, Window
+from elt.gathering import OpenSource, gather
+from elt.merging import Merge, Merged, Missing, Window, refuse_outside
 from elt.rejects import keep, stage_good_rows
 from elt.sources import CopySource
 from elt.staging import BadData, Staged, reason, refuse_no_rows, related, stage
@@ -22,7 +22,6 @@ from elt.versions import version
 
 __all__ = ["LoadResult", "Window", "load"]
 
-OpenSource = Callable[[], AbstractContextManager[CopySource]]
 PREVIEW_ROWS = 5
 
 
@@ -65,7 +64,7 @@ def load(
     connection: Connection,
     schema: str,
     table: Table,
-    open_source: OpenSource,
+    open_source: OpenSource | Sequence[OpenSource],
     *,
     missing: Missing,
     window: Window | None = None,
@@ -78,7 +77,8 @@ def load(
     of rows that the source does not have says `missing`: they are kept, or deleted (the table
     becomes the source), or get the time in `missing_since`, which a row that returns loses again.
     With a `window`, all this goes for the rows whose day column is within it, and the source's
-    other rows are left out.
+    other rows are left out, or refused if the window is `exact`. Several sources, opened one
+    after the other, are taken for one.
 
     Bad rows are put into `<table>_rejected`, where they replace those of the same source's last
     load, unless they are more than `max_rejected_share` of all, or than the table declares.
@@ -95,14 +95,15 @@ def load(
         raise ValueError(f"{table.name} is declared without marks_missing")
     if window and not table.day_column:
         raise ValueError(f"{table.name} is declared without day_column, so has no window")
+    sources = [open_source] if callable(open_source) else list(open_source)
     options = _Options(missing, window, lock_timeout_s, max_rejected_share)
     try:
         try:
-            return _load(connection, schema, table, open_source, options, careful=False)
+            return _load(connection, schema, table, sources, options, careful=False)
         except BadData:
             # The source is read again, this time with an eye on every row.
             connection.rollback()
-            return _load(connection, schema, table, open_source, options, careful=True)
+            return _load(connection, schema, table, sources, options, careful=True)
     except psycopg2.Error as error:
         raise WarehouseError(f"{schema}.{table.name}: {reason(error)}") from None
 
@@ -118,7 +119,7 @@ def _load(
     connection: Connection,
     schema: str,
     table: Table,
-    open_source: OpenSource,
+    sources: Sequence[OpenSource],
     options: _Options,
     *,
     careful: bool,
@@ -128,16 +129,25 @@ def _load(
         # The lock comes before the file is opened: of two loads at once, the one that commits
         # last has also read last.
         _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s)
-        with open_source() as source:
+        direct = options.window is None and len(sources) == 1
+
+        def stage_one(source: CopySource) -> Staged:
             if careful:
                 share = options.max_rejected_share
                 share = table.max_rejected_share if share is None else share
                 staged = stage_good_rows(cursor, target, table, source, share)
             else:
-                staged = stage(cursor, target, table, source, direct=options.window is None)
+                staged = stage(cursor, target, table, source, direct=direct)
                 source.verify()
                 keep(cursor, target, source.uri, None)
             refuse_no_rows(staged, source, target, table)
+            if options.window and options.window.exact:
+                staging = related(target, "staging")
+                refuse_outside(cursor, staging, table, options.window, source.uri)
+            return staged
+
+        gathered = gather(cursor, target, table, sources, stage_one)
+        staged = gathered.staged
         merged, conformed = _merge(cursor, target, table, staged, options)
         changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)
@@ -148,7 +158,7 @@ def _load(
         inserted=merged.inserted,
         updated=merged.updated,
         deleted=merged.deleted,
-        bytes_read=source.bytes_read,
+        bytes_read=gathered.bytes_read,
         preview=preview,
         rejected=staged.rejected,
         rejected_rows=staged.rejected_rows,
@@ -156,7 +166,7 @@ def _load(
         outside=merged.outside,
         marked=merged.marked,
         days=merged.days,
-        new_columns=source.new_columns,
+        new_columns=gathered.new_columns,
         added_columns=conformed.added,
         changed=changed,
         digest=digest,

@@ -9,6 +9,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from elt.ddl import names
+from elt.errors import BadInput
 from elt.tables import MISSING_SINCE, Table
 
 Missing = Literal["keep", "delete", "mark"]
@@ -17,10 +18,14 @@ Missing = Literal["keep", "delete", "mark"]
 @dataclass(frozen=True)
 class Window:
     """A half-open range of time, from `start` to before `end`. Raises ValueError where that is
-    no range, or without a time zone."""
+    no range, or without a time zone.
+
+    An `exact` one is all that its sources have; other rows are errors, and not left out.
+    """
 
     start: datetime.datetime
     end: datetime.datetime
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
@@ -163,6 +168,33 @@ class Merge:
 
     def _execute(self, statement: str) -> None:
         self._cursor.execute(sql.SQL(statement).format(**self._parts))
+
+
+def refuse_outside(
+    cursor: Cursor, staging: sql.Identifier, table: Table, window: Window, uri: str
+) -> None:
+    """Raises BadInput, with one of them, when staged rows are outside the window."""
+    statement = sql.SQL(
+        "SELECT {day}::text, ROW ({key})::text, count(*) OVER () FROM {staging} AS incoming "
+        "WHERE ({within}) IS NOT TRUE ORDER BY {key} LIMIT 1"
+    ).format(
+        day=sql.Identifier(table.day_column or ""),
+        key=names(table.primary_key),
+        staging=staging,
+        within=_within("incoming", table, window),
+    )
+    cursor.execute(statement)
+    found = cursor.fetchone()
+    if found:
+        value, key, count = found
+        raise BadInput(
+            uri,
+            f"{count} of its rows are not of {window.start} to before {window.end}, which its "
+            f"name says; one is {', '.join(table.primary_key)} {key.strip('()')}, "
+            f"{table.day_column} {value}",
+            column=table.day_column,
+            value=value,
+        )
 
 
 # Types of which equal values are the same value.

@@ -1,6 +1,7 @@
 """The raw tables, declared once: the DDL, the checks of a load and the UI's docs follow."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 # The column that a table with `marks_missing` has beside those that are declared.
@@ -24,7 +25,8 @@ class Table:
     `may_be_empty` says whether a source without a single row is to be believed. By default it is
     not: an export that lost its rows is far more likely than a business that lost its customers.
 
-    `day_column` is the date or timestamp by which loads of a window and partitions go, in UTC.
+    `day_column` is the date or timestamp by which loads of a window and partitions go, in UTC;
+    `first_day` is the first that has a partition.
     With `marks_missing`, the table also has `missing_since`, a nullable timestamp. A load fails
     when more than `max_rejected_share` (0 to 1) of a source's rows are bad. Columns that a source
     has and the table has not are refused, reported, or added as nullable text. `encoding` is one
@@ -39,6 +41,7 @@ class Table:
     columns: tuple[Column, ...]
     may_be_empty: bool = False
     day_column: str | None = None
+    first_day: date | None = None
     marks_missing: bool = False
     max_rejected_share: float = 0.01
     new_columns: Literal["refuse", "report", "add"] = "report"
@@ -111,7 +114,11 @@ ORDERS = Table(
         Column("note", "text", "The customer's words to the shop.", nullable=True),
     ),
     day_column="ordered_at",
+    first_day=date(2025, 1, 1),
 )
+
+# What the landing zone has files of.
+LANDING_TABLES = (CUSTOMERS, ORDERS, PRODUCTS)
 
 # Columns are the API's fields, flattened by elt.flattening.flatten().
 USERS = Table(

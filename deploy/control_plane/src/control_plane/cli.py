@@ -21,7 +21,7 @@ from control_plane import (
     status_table,
 )
 from control_plane.errors import StackError
-from control_plane.instance import migrate_instance
+from control_plane.instance import migrate_instance, set_missing_pool_limits
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 # At least this wide: a long name that is cut is worse than a line that the terminal wraps.
@@ -72,6 +72,7 @@ def migrate(
         }
         database.provision(server, control_password, location_passwords, sql_dir)
         migrate_instance(server, control_password)
+        set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")
         database.grant_run_rights(server, sql_dir)
         console.print(f"databases, roles and storage are up to date for: {names}")
 

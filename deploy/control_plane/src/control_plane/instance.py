@@ -1,6 +1,6 @@
-"""Dagster's own storage: its schema is made and migrated by Dagster's own command.
+"""Dagster's own storage: its schema and its pools are made by Dagster's own commands.
 
-The command gets an instance that is storage alone, so that the rest of dagster.yaml may change
+The commands get an instance that is storage alone, so that the rest of dagster.yaml may change
 without a new migration.
 """
 
@@ -10,16 +10,51 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import yaml
 
-from control_plane.database import CONTROL_ROLE, INSTANCE_DATABASE, Server
+from control_plane.database import CONTROL_ROLE, INSTANCE_DATABASE, Server, connect
 from control_plane.errors import StackError
 
 
 def migrate_instance(server: Server, password: str) -> None:
     """Run ``dagster instance migrate`` as the control plane's role."""
+    _dagster_instance(server, password, "migrate")
+
+
+def set_missing_pool_limits(server: Server, password: str, pools: Path) -> None:
+    """Give pools their limits from a TOML file of ``name = limit``; limits that were set stay.
+
+    Raises StackError for a file that is none of that kind.
+    """
+    limits = read_limits(pools)
+    with connect(server, INSTANCE_DATABASE) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT concurrency_key FROM concurrency_limits WHERE NOT using_default_limit"
+        )
+        present = {name for (name,) in cursor.fetchall()}
+    for name, limit in limits.items():
+        if name not in present:
+            _dagster_instance(server, password, "concurrency", "set", name, str(limit))
+
+
+def read_limits(pools: Path) -> dict[str, int]:
+    """Limits by pool; none when there is no such file. Raises StackError."""
+    try:
+        limits = tomllib.loads(pools.read_text())
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise StackError(f"{pools}: {error}") from None
+    for name, limit in limits.items():
+        if type(limit) is not int or limit < 1:
+            raise StackError(f"{pools}: pool {name} has the limit {limit!r}, not a number from 1")
+    return limits
+
+
+def _dagster_instance(server: Server, password: str, *command: str) -> None:
     database = {
         "hostname": server.host,
         "port": server.port,
@@ -34,7 +69,7 @@ def migrate_instance(server: Server, password: str) -> None:
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "dagster.yaml").write_text(yaml.safe_dump(storage))
         done = subprocess.run(
-            [sys.executable, "-m", "dagster", "instance", "migrate"],
+            [sys.executable, "-m", "dagster", "instance", *command],
             env=os.environ | {"DAGSTER_HOME": home, "MIGRATION_PASSWORD": password},
             capture_output=True,
             text=True,
@@ -42,4 +77,5 @@ def migrate_instance(server: Server, password: str) -> None:
         )
     if done.returncode != 0:
         reason = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise StackError(f"dagster instance migrate ended with {done.returncode}: {reason}")
+        said = " ".join(command)
+        raise StackError(f"dagster instance {said} ended with {done.returncode}: {reason}")

@@ -21,11 +21,11 @@ class Fingerprint:
 
     @classmethod
     def of(cls, plan: Plan) -> Fingerprint:
-        """Over code, versions, SQL, passwords and locations; any change means migrate again."""
+        """Over code, versions, SQL, pools, passwords and locations; any change: migrate again."""
         control_plane = plan.paths.root / "deploy" / "control_plane"
         files = [
             plan.paths.project / "uv.lock",
-            *sorted(plan.paths.sql.rglob("*.sql")),
+            *sorted(file for file in plan.paths.sql.rglob("*") if file.is_file()),
             *sorted((control_plane / "src").rglob("*.py")),
             *sorted(plan.paths.secrets.glob("*_password")),
         ]

@@ -1,0 +1,163 @@
+"""Files that come into the landing zone, and days of raw.orders."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+
+import pytest
+
+from harness import Stack, until
+from landing import delete, next_look, put, requested
+from runs import ONCE, backfill, launch, launch_partition, tagged, wait_for_backfill
+
+HEADER = "order_id,customer_id,product_id,quantity,amount_cents,ordered_at,shipped_at,note"
+# Of this day the sample data has no orders.
+QUIET_DAY = "2025-01-02"
+FILE = f"orders_{QUIET_DAY}_late.csv"
+BACKFILLED = [date(2025, 5, 1) + timedelta(days=n) for n in range(30)]
+HOLDER = "test-holds-raw-orders"
+
+
+@pytest.fixture(autouse=True)
+def loaded(stack: Stack) -> Iterator[None]:
+    launch(stack, "elt", "sync_tables_job").wait()
+    yield
+    launch(stack, "elt", "sync_tables_job").wait()
+    assert orders_by_day(stack) == expected(stack)
+
+
+def expected(stack: Stack) -> dict[str, int]:
+    """Orders of each day, from the sample file alone."""
+    file = stack.folder / "code_locations/elt/src/elt/defs/data/orders.csv"
+    with file.open(newline="", encoding="utf-8") as content:
+        return dict(Counter(row["ordered_at"][:10] for row in csv.DictReader(content)))
+
+
+def orders_by_day(stack: Stack) -> dict[str, int]:
+    """Orders of each day, from the warehouse."""
+    day = "(ordered_at AT TIME ZONE 'UTC')::date"
+    rows = stack.sql(f"SELECT {day}, count(*) FROM raw.orders GROUP BY 1")
+    return {day: int(count) for day, count in rows}
+
+
+def row_versions(stack: Stack) -> list[list[str]]:
+    """Which versions of which rows there are: another one after any write."""
+    return stack.sql("SELECT order_id, ctid, xmin, orders::text FROM raw.orders ORDER BY 1")
+
+
+@contextmanager
+def orders_held(stack: Stack) -> Iterator[None]:
+    """Another session keeps raw.orders from being written, though not from being read."""
+    hold = "LOCK TABLE raw.orders IN SHARE ROW EXCLUSIVE MODE; SELECT pg_sleep(3600)"
+    psql = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-d", "warehouse", "-c", hold]
+    command = ["docker", "compose", "exec", "-T", "-e", f"PGAPPNAME={HOLDER}", "postgres", *psql]
+    holder = subprocess.Popen(
+        command, cwd=stack.folder, env=stack.environment, stdin=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: _assert_locks(stack, f"granted AND application_name = '{HOLDER}'", 1), 30)
+        yield
+    finally:
+        stack.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE application_name = '{HOLDER}'"
+        )
+        holder.wait(30)
+
+
+def loads_wait(stack: Stack, count: int) -> None:
+    """Wait until that many loads are held up."""
+    until(lambda: _assert_locks(stack, "NOT granted AND usename = 'elt'", count), 120)
+
+
+def _assert_locks(stack: Stack, which: str, count: int) -> None:
+    # The load that merges waits for the table, and one that has yet to begin for the other load.
+    locks = (
+        "(locktype, mode) IN (('relation', 'ShareRowExclusiveLock'), ('advisory', 'ExclusiveLock'))"
+    )
+    query = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    assert stack.sql(f"{query} WHERE {locks} AND {which}") == [[str(count)]]
+
+
+def test_a_new_file_of_a_day_is_loaded_and_nothing_else(stack: Stack) -> None:
+    next_look(stack)
+    before, others = requested(stack), orders_by_day(stack)
+    assert QUIET_DAY not in others
+    try:
+        put(stack, FILE, f"{HEADER}\n900001,1,1,1,100,{QUIET_DAY}T10:00:00Z,,\n")
+
+        def is_requested() -> None:
+            assert len(requested(stack)) > len(before)
+
+        until(is_requested, seconds=120, every=1)
+        [run] = [run for run in requested(stack) if run.id not in {old.id for old in before}]
+        run.wait()
+        assert run.tags["dagster/partition"] == QUIET_DAY
+        assert run.tags["elt/landing_files"] == FILE
+        assert orders_by_day(stack) == others | {QUIET_DAY: 1}
+        # Neither the next looks nor those of a daemon that has just come load it again.
+        next_look(stack)
+        stack.compose("restart", "daemon")
+        next_look(stack)
+        assert len(requested(stack)) == len(before) + 1
+    finally:
+        delete(stack, FILE)
+        launch_partition(stack, "orders_table", QUIET_DAY).wait()
+    assert orders_by_day(stack) == others
+
+
+def test_a_backfill_of_30_days_replaces_these_days_and_no_others(stack: Stack) -> None:
+    first, last = BACKFILLED[0], BACKFILLED[-1]
+    days = f"ordered_at >= '{first} 00:00Z' AND ordered_at < '{last} 24:00Z'"
+    stack.sql(f"DELETE FROM raw.orders WHERE {days} AND order_id % 2 = 0")
+    stack.sql(f"UPDATE raw.orders SET amount_cents = 1 WHERE {days}")
+    stack.sql(f"UPDATE raw.orders SET note = 'untouched' WHERE NOT ({days})")
+    keys = [day.isoformat() for day in BACKFILLED]
+    id = backfill(stack, "orders_table", keys)
+    wait_for_backfill(stack, id, seconds=900)
+    runs = tagged(stack, {"dagster/backfill": id})
+    assert sorted(run.tags["dagster/partition"] for run in runs) == keys
+    assert orders_by_day(stack) == expected(stack)
+    spoiled = f"SELECT count(*) FROM raw.orders WHERE {days} AND amount_cents = 1"
+    assert stack.sql(spoiled) == [["0"]]
+    touched = (
+        f"SELECT count(*) FROM raw.orders WHERE NOT ({days}) AND note IS DISTINCT FROM 'untouched'"
+    )
+    assert stack.sql(touched) == [["0"]]
+
+    before = row_versions(stack)
+    wait_for_backfill(stack, backfill(stack, "orders_table", keys), seconds=900)
+    assert row_versions(stack) == before
+
+
+def test_the_same_load_twice_at_once(stack: Stack) -> None:
+    missing = "DELETE FROM raw.orders WHERE order_id % 3 = 0"
+    stack.sql(missing)
+    with orders_held(stack):
+        runs = [launch(stack, "elt", "sync_tables_job", assets=["orders_table"]) for _ in range(2)]
+        loads_wait(stack, 2)
+    for run in runs:
+        run.wait()
+    assert orders_by_day(stack) == expected(stack)
+    assert stack.sql("SELECT count(*) - count(DISTINCT order_id) FROM raw.orders") == [["0"]]
+
+
+def test_a_run_that_is_killed_in_the_middle_of_a_load_changes_nothing(stack: Stack) -> None:
+    stack.sql("DELETE FROM raw.orders WHERE order_id % 3 = 0")
+    before = row_versions(stack)
+    with orders_held(stack):
+        run = launch(stack, "elt", "sync_tables_job", tags=ONCE, assets=["orders_table"])
+        loads_wait(stack, 1)
+        stack.run("docker", "kill", run.tags["docker/container_id"])
+        run.wait("FAILURE")
+        assert row_versions(stack) == before
+    again = launch(stack, "elt", "sync_tables_job", assets=["orders_table"])
+    again.wait()
+    assert orders_by_day(stack) == expected(stack)
+    left = "SELECT relname FROM pg_class WHERE relnamespace = 'raw'::regnamespace"
+    assert stack.sql(f"{left} AND relname LIKE 'orders\\_\\_%'") == []
