@@ -124,7 +124,7 @@ def load_csv(warehouse: PostgresResource) -> Callable[..., LoadResult]:
             yield CsvSource("file:///fruit.csv", io.BytesIO(content), table)
 
         with warehouse.get_connection() as connection:
-            options = {"delete_missing": True} | options
+            options = {"missing": "delete"} | options
             return load(connection, "raw", table, open_source, **options)
 
     return load_content

@@ -68,7 +68,7 @@ def test_the_table_becomes_the_file(warehouse: PostgresResource, load_csv: Load)
 
 def test_without_deletion_old_rows_stay(warehouse: PostgresResource, load_csv: Load) -> None:
     load_csv(OLD)
-    result = load_csv(HEADER + b"2,fig,31,\n", delete_missing=False)
+    result = load_csv(HEADER + b"2,fig,31,\n", missing="keep")
     assert (result.inserted, result.updated, result.deleted) == (0, 1, 0)
     assert rows(warehouse) == [(1, "apple", 150), (2, "fig", 31)]
 
@@ -134,7 +134,7 @@ def test_bad_records_are_counted(warehouse: PostgresResource) -> None:
         pytest.raises(BadInput, match=r"http://api, record 2, column id: .*two"),
         warehouse.get_connection() as connection,
     ):
-        load(connection, "raw", FRUIT, open_source, delete_missing=False)
+        load(connection, "raw", FRUIT, open_source, missing="keep")
     assert tables(warehouse) == []
 
 
@@ -152,7 +152,7 @@ def test_a_new_declaration_makes_the_table_anew(
     )
     assert found == [("Country.", "Fruit.")]
     # An incremental load has no other copy of the rows that it does not bring.
-    load_csv(HEADER + b"2,fig,30,\n", delete_missing=False)
+    load_csv(HEADER + b"2,fig,30,\n", missing="keep")
     assert rows(warehouse) == [(1, "apple", 150), (2, "fig", 30)]
 
 
@@ -183,7 +183,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, warehouse: PostgresR
 
     with warehouse.get_connection() as connection:
         tracemalloc.start()
-        result = load(connection, "raw", FRUIT, open_source, delete_missing=True)
+        result = load(connection, "raw", FRUIT, open_source, missing="delete")
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert result.rows == 200_000

@@ -49,7 +49,7 @@ def start_load(warehouse: PostgresResource) -> Iterator[Callable[[Stalling], thr
 
             try:
                 with warehouse.get_connection() as connection:
-                    options = {"delete_missing": True, "lock_timeout_s": lock_timeout_s}
+                    options = {"missing": "delete", "lock_timeout_s": lock_timeout_s}
                     thread.outcome = load(connection, "raw", FRUIT, open_source, **options)
             except Exception as error:
                 thread.outcome = error

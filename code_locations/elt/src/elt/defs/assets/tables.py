@@ -39,7 +39,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
                     yield CsvSource(zone.uri_of(table.file_name), stream, table)
 
             with postgres.get_connection() as connection:
-                result = load(connection, postgres.schema_, table, open_source, delete_missing=True)
+                result = load(connection, postgres.schema_, table, open_source, missing="delete")
         return dg.MaterializeResult(
             metadata={
                 "file": dg.MetadataValue.url(zone.uri_of(table.file_name)),

@@ -57,7 +57,7 @@ def users_in_postgres(
             postgres.schema_,
             USERS,
             lambda: contextlib.nullcontext(RecordSource(users_api.base_url, records, USERS)),
-            delete_missing=False,
+            missing="keep",
         )
     return dg.MaterializeResult(
         metadata={
