@@ -22,7 +22,7 @@ CHUNK_ROWS = 100_000
 _DAY_US = 86_400_000_000
 # 2020-01-01 in microseconds since 1970, and how many days the orders spread over.
 _FIRST_US, _DAYS = 18262 * _DAY_US, 2000
-_FIRST_NAMES = ("Ada", "Björn", "Chloé", "Dmitri", "Éva", "Fatıma", "Σοφία", "Zoë", "李", "Łukasz")
+_FIRST_NAMES = ("Ada", "Björn", "Chloé", "Dmitri", "Éva", "Fátima", "Σοφία", "Zoë", "李", "Łukasz")
 _LAST_NAMES = ("Ångström", "Ben-David", "de la Cruz", "Ñíguez", "O'Neill", "小林", "Smith", "Žižek")
 _STATES = ("new", "paid", "packed", "shipped", "returned", "cancelled")
 _NOTES = (

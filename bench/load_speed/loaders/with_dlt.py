@@ -7,12 +7,13 @@ table that it makes; dlt makes no primary key. `FOLDER` keeps the pipeline's sta
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 # Imported before the clock runs: dlt would do it in the middle of the load.
 import adbc_driver_postgresql.dbapi  # noqa: F401
 import dlt
+import dlt.destinations._adbc_jobs
 import dlt.destinations.impl.postgres.postgres
-import dlt.destinations.impl.postgres.postgres_adbc
 import psycopg2  # noqa: F401
 import pyarrow as pa
 import pyarrow.parquet
@@ -21,21 +22,11 @@ import table
 from stopwatch import time_load
 
 FILE, DISPOSITION, URL, FOLDER = sys.argv[1:]
-# Of dlt's ways to merge, the faster one here: see --dlt-merge.
-STRATEGY = os.environ.get("DLT_MERGE", "upsert")
+MERGE: Any = {"disposition": "merge", "strategy": os.environ.get("DLT_MERGE", "upsert")}
 
 
-@dlt.resource(
-    name=table.NAME,
-    primary_key=table.KEY,
-    write_disposition=(
-        {"disposition": "merge", "strategy": STRATEGY}  # type: ignore[arg-type]
-        if DISPOSITION == "merge"
-        else "append"
-    ),
-)
-def orders() -> Iterator[pa.Table]:
-    """The file's row groups."""
+def row_groups() -> Iterator[pa.Table]:
+    """The file as Arrow tables."""
     with pa.parquet.ParquetFile(FILE) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group)
@@ -49,7 +40,13 @@ def load_file() -> None:
         destination=dlt.destinations.postgres(URL),
         dataset_name=table.SCHEMA,
     )
-    pipeline.run(orders(), loader_file_format="parquet").raise_on_failed_jobs()
+    orders = dlt.resource(
+        row_groups(),
+        name=table.NAME,
+        primary_key=table.KEY,
+        write_disposition=MERGE if DISPOSITION == "merge" else "append",
+    )
+    pipeline.run(orders, loader_file_format="parquet").raise_on_failed_jobs()
 
 
 time_load(load_file)

@@ -35,7 +35,7 @@ def open_source() -> Iterator[CsvSource]:
 def load_file() -> None:
     """In one transaction, from connecting to its end."""
     with closing(psycopg2.connect("")) as connection:
-        load(connection, table.SCHEMA, ORDERS, open_source, delete_missing=False)
+        load(connection, table.SCHEMA, ORDERS, open_source, missing="keep")
 
 
 time_load(load_file)
