@@ -94,7 +94,7 @@ def test_without_deletion_old_rows_stay(warehouse: PostgresResource, load_csv: L
         ),
         (HEADER + b"1,fig\n", {"line": 2}, 'missing data for column "weight_g"'),
         (HEADER + b"1,fig,1,,5\n", {"line": 2}, "extra data"),
-        (HEADER + b'1,"fig,1,\n2,plum,1,\n', {"line": 4}, "unterminated CSV quoted field"),
+        (HEADER + b'1,"fig,1,\n2,plum,1,\n', {"line": 2}, "unterminated CSV quoted field"),
         (HEADER + b"1,fig,1,\n2,na\xefve,1,\n", {"line": 3}, "invalid byte sequence"),
         (HEADER + b"1,a\0b,1,\n", {"line": 2}, "invalid byte sequence"),
         (HEADER + b"1,fig,1,\n\\.\n2,fig,1,\n", {}, "begins with"),

@@ -1,5 +1,18 @@
 """Failures that explain themselves to the person who reads them in the UI."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class RejectedRow(NamedTuple):
+    """A bad row: the first column that is wrong with it, if it is one, and the row, shortened."""
+
+    line: int
+    column: str | None
+    value: str | None
+    reason: str
+    record: str | None
+
 
 class EltError(Exception):
     """An expected failure: a sentence for a reader, and `details` by name for the UI."""
@@ -28,8 +41,11 @@ class WarehouseError(EltError):
 class BadInput(EltError):
     """The input cannot be loaded; says where it is wrong as far as that is known.
 
-    `line` counts from 1 and includes the header; `record` counts the records of an API from 1.
+    `line` counts from 1 and includes the header; `record` counts the records of an API, or the
+    rows of a Parquet file, from 1. Where it is about many rows, `rejected_rows` are the first.
     """
+
+    rejected_rows: Sequence[RejectedRow] = ()
 
     def __init__(
         self,

@@ -1,37 +1,28 @@
 """Loads a source into a raw table, whole or not at all."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from elt.ddl import (
-    add_key,
-    conform,
-    conforms,
-    describe,
-    exists,
-    fill,
-    make,
-    names,
-    table_columns,
-)
-from elt.errors import BadInput, WarehouseError
-from elt.merging import Merge, Missing, Window
+from elt.ddl import Conformed, conform, fill, names
+from elt.errors import RejectedRow, WarehouseError
+from elt.merging import Merge, Merged, Missing, Window
+from elt.rejects import keep, stage_good_rows
 from elt.sources import CopySource
-from elt.staging import copy, reason
+from elt.staging import BadData, Staged, reason, refuse_no_rows, related, stage
 from elt.tables import Table
 from elt.versions import version
 
 __all__ = ["LoadResult", "Window", "load"]
 
+OpenSource = Callable[[], AbstractContextManager[CopySource]]
 PREVIEW_ROWS = 5
 
 
@@ -41,11 +32,14 @@ class LoadResult:
 
     `rows` were taken from the source; of these `inserted` are new and `updated` differ from what
     was there. `rejected` rows are bad, and `outside` ones not in the window: neither is taken.
-    `deleted` and `marked` are the table's rows that the source no longer has.
+    `deleted` and `marked` are the table's rows that the source no longer has: none as long as
+    there are `unidentified` rows, rejected ones without a readable key. `rejected_rows` are the
+    first that were rejected.
 
     `days`, of a table with a day column, has each UTC day of which a row was inserted, updated or
-    deleted, and how many rows the table has of it now. `added_columns` came with this load and
-    are declared nowhere. `digest` is another one whenever the table's content has `changed`.
+    deleted, and how many rows the table has of it now. `new_columns` are in the source and
+    declared nowhere; `added_columns` are those that the table got with this load. `digest` is
+    another one whenever the table's content has `changed`, and only then.
     `preview` holds the first rows of the table afterwards, with the declared columns.
     """
 
@@ -56,9 +50,12 @@ class LoadResult:
     bytes_read: int
     preview: list[tuple[Any, ...]]
     rejected: int = 0
+    rejected_rows: Sequence[RejectedRow] = ()
+    unidentified: int = 0
     outside: int = 0
     marked: int = 0
     days: dict[datetime.date, int] = field(default_factory=dict)
+    new_columns: tuple[str, ...] = ()
     added_columns: tuple[str, ...] = ()
     changed: bool = False
     digest: str = ""
@@ -68,11 +65,12 @@ def load(
     connection: Connection,
     schema: str,
     table: Table,
-    open_source: Callable[[], AbstractContextManager[CopySource]],
+    open_source: OpenSource,
     *,
     missing: Missing,
     window: Window | None = None,
     lock_timeout_s: int = 600,
+    max_rejected_share: float | None = None,
 ) -> LoadResult:
     """Merge a source into `schema.table` by primary key, in a transaction of its own.
 
@@ -81,6 +79,9 @@ def load(
     becomes the source), or get the time in `missing_since`, which a row that returns loses again.
     With a `window`, all this goes for the rows whose day column is within it, and the source's
     other rows are left out.
+
+    Bad rows are put into `<table>_rejected`, where they replace those of the same source's last
+    load, unless they are more than `max_rejected_share` of all, or than the table declares.
 
     Readers are never blocked, and see all old rows or all new ones, whatever their isolation
     level; that is why rows are merged rather than the table truncated or swapped, and it also
@@ -94,84 +95,92 @@ def load(
         raise ValueError(f"{table.name} is declared without marks_missing")
     if window and not table.day_column:
         raise ValueError(f"{table.name} is declared without day_column, so has no window")
-    attempt = partial(
-        _load, connection, schema, table, open_source, missing, window, lock_timeout_s
-    )
+    options = _Options(missing, window, lock_timeout_s, max_rejected_share)
     try:
         try:
-            return attempt(key_first=False)
-        except errors.UniqueViolation:
-            # A key checked after COPY is fast, and one checked row by row knows the line.
+            return _load(connection, schema, table, open_source, options, careful=False)
+        except BadData:
+            # The source is read again, this time with an eye on every row.
             connection.rollback()
-            return attempt(key_first=True)
+            return _load(connection, schema, table, open_source, options, careful=True)
     except psycopg2.Error as error:
         raise WarehouseError(f"{schema}.{table.name}: {reason(error)}") from None
+
+
+class _Options(NamedTuple):
+    missing: Missing
+    window: Window | None
+    lock_timeout_s: int
+    max_rejected_share: float | None
 
 
 def _load(
     connection: Connection,
     schema: str,
     table: Table,
-    open_source: Callable[[], AbstractContextManager[CopySource]],
-    missing: Missing,
-    window: Window | None,
-    lock_timeout_s: int,
+    open_source: OpenSource,
+    options: _Options,
     *,
-    key_first: bool,
+    careful: bool,
 ) -> LoadResult:
     target = sql.Identifier(schema, table.name)
-    # Not a temporary table: those need a right of their own on the database. It lives and dies
-    # within the transaction, so nobody else ever sees it and no crash leaves it behind.
-    staging = sql.Identifier(schema, f"{table.name}__staging")
     with connection.cursor() as cursor:
         # The lock comes before the file is opened: of two loads at once, the one that commits
         # last has also read last.
-        _begin(cursor, f"{schema}.{table.name}", lock_timeout_s)
+        _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s)
         with open_source() as source:
-            direct = not window and not key_first and _is_empty(cursor, target, table)
-            if direct:
-                rows = _fill_directly(cursor, target, table, source)
+            if careful:
+                share = options.max_rejected_share
+                share = table.max_rejected_share if share is None else share
+                staged = stage_good_rows(cursor, target, table, source, share)
             else:
-                make(cursor, staging, table.columns, unlogged=True)
-                if key_first:
-                    cursor.execute(add_key(staging, table))
-                rows = copy(cursor, staging, source)
-            bytes_read = source.bytes_read
-            if rows == 0 and not table.may_be_empty:
-                raise BadInput(
-                    source.uri,
-                    f"there is not a single row; {schema}.{table.name} keeps those it has",
-                )
-        if direct:
-            merged = Merge(cursor, table, target, staging, table.column_names).first(rows)
-            changed = rows > 0
-        else:
-            if not key_first:
-                cursor.execute(add_key(staging, table))
-            conformed = conform(
-                cursor, target, table, (), keep_rows=missing != "delete" or window is not None
-            )
-            merge = Merge(cursor, table, target, staging, table.column_names, window)
-            merged = merge.run(missing)
-            fill(cursor, target, conformed.unfilled)
-            cursor.execute(sql.SQL("DROP TABLE {}").format(staging))
-            changed = merged.changed or conformed.changed
+                staged = stage(cursor, target, table, source, direct=options.window is None)
+                source.verify()
+                keep(cursor, target, source.uri, None)
+            refuse_no_rows(staged, source, target, table)
+        merged, conformed = _merge(cursor, target, table, staged, options)
+        changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)
         preview = _preview(cursor, target, table)
     connection.commit()
     return LoadResult(
-        rows=rows - merged.outside,
+        rows=staged.rows - merged.outside,
         inserted=merged.inserted,
         updated=merged.updated,
         deleted=merged.deleted,
-        bytes_read=bytes_read,
+        bytes_read=source.bytes_read,
         preview=preview,
+        rejected=staged.rejected,
+        rejected_rows=staged.rejected_rows,
+        unidentified=staged.unidentified,
         outside=merged.outside,
         marked=merged.marked,
         days=merged.days,
+        new_columns=source.new_columns,
+        added_columns=conformed.added,
         changed=changed,
         digest=digest,
     )
+
+
+def _merge(
+    cursor: Cursor, target: sql.Identifier, table: Table, staged: Staged, options: _Options
+) -> tuple[Merged, Conformed]:
+    staging = related(target, "staging")
+    columns = (*table.column_names, *staged.extra)
+    merge = Merge(cursor, table, target, staging, columns, options.window, staged.spared)
+    if staged.direct:
+        return merge.first(staged.rows), Conformed(staged.extra, changed=False)
+    # Any row that the table has may be one of those that could not be read.
+    missing = "keep" if staged.unidentified else options.missing
+    all_anew = missing == "delete" and options.window is None and not staged.rejected
+    conformed = conform(cursor, target, table, staged.extra, keep_rows=not all_anew)
+    merged = merge.run(missing, staged.rows)
+    fill(cursor, target, conformed.unfilled)
+    for relation in (staging, staged.spared):
+        if relation:
+            cursor.execute(sql.SQL("DROP TABLE {}").format(relation))
+    return merged, conformed
 
 
 def _begin(cursor: Cursor, name: str, lock_timeout_s: int) -> None:
@@ -193,28 +202,6 @@ def _begin(cursor: Cursor, name: str, lock_timeout_s: int) -> None:
             f"{name}: another load has been running for more than {lock_timeout_s} s; "
             "try again later"
         ) from None
-
-
-def _is_empty(cursor: Cursor, target: sql.Identifier, table: Table) -> bool:
-    """Whether the table is yet to be made, or is as declared and has no rows."""
-    if not exists(cursor, target):
-        return True
-    cursor.execute(sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(target))
-    (empty,) = cursor.fetchone() or (False,)
-    return empty and conforms(cursor, target, table, ())
-
-
-def _fill_directly(cursor: Cursor, target: sql.Identifier, table: Table, source: CopySource) -> int:
-    """COPY without a staging table in between, and make the key when the rows are there."""
-    if exists(cursor, target):
-        cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(target))
-        return copy(cursor, target, source)
-    columns = table_columns(table)
-    make(cursor, target, columns)
-    rows = copy(cursor, target, source)
-    cursor.execute(add_key(target, table))
-    describe(cursor, target, table, columns)
-    return rows
 
 
 def _preview(cursor: Cursor, target: sql.Identifier, table: Table) -> list[tuple[Any, ...]]:

@@ -97,14 +97,15 @@ class Merge:
             else sql.SQL(""),
         }
 
-    def run(self, missing: Missing) -> Merged:
-        """Insert, update, and do with the missing rows as told."""
+    def run(self, missing: Missing, staged: int) -> Merged:
+        """Insert, update, and do with the missing rows as told; there are `staged` rows."""
         # Others may read but not write until the end of the transaction: what is decided here
         # row by row would otherwise not hold against a row that somebody else just put there.
         self._execute("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")
         days = self._left_days()
         updated = self._write(_UPDATE, days) if self._updates else 0
-        inserted = self._write(_INSERT, days)
+        # Where every row was there and differs, none is new: that is not worth another join.
+        inserted = 0 if updated == staged else self._write(_INSERT, days)
         deleted = self._write(_DELETE, days) if missing == "delete" else 0
         marked = self._write(_MARK, days) if missing == "mark" else 0
         self._execute(

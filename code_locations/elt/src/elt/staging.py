@@ -1,23 +1,73 @@
-"""Gets a source's rows into a relation, as fast as PostgreSQL takes them."""
+"""Gets a source's rows into relations, as fast as PostgreSQL takes them."""
 
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import psycopg2
-from psycopg2 import errors, sql
+from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from elt.ddl import names
-from elt.errors import BadInput
+from elt.ddl import add_key, conforms, describe, exists, make, names, table_columns
+from elt.errors import BadInput, RejectedRow
 from elt.sources import CopySource
+from elt.sources.base import MORE, RowError
+from elt.tables import Column, Table
 
 COPY_CHUNK_BYTES = 256 * 1024
-# What COPY says about the place of an error: COPY orders, line 7, column quantity: "many"
-_COPY_PLACE = re.compile(r'^COPY \S+, line (\d+)(?:, column ([^:]+): "(.*)")?', re.DOTALL)
-_KEY_VALUE = re.compile(r"=\((.*)\)", re.DOTALL)
+
+
+class BadData(Exception):
+    """PostgreSQL or the source refused the data; which rows is for elt.rejects to find out."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What became of a source's rows: `rows` of them are in a relation with the declared columns
+    and the `extra` ones.
+
+    The relation is the table itself, where it was empty and `direct` is true. Else it is the
+    staging, and of the `rejected` rows, those whose keys can be read have these in `spared`; the
+    others are `unidentified`.
+    """
+
+    rows: int
+    extra: tuple[str, ...]
+    direct: bool = False
+    rejected: int = 0
+    rejected_rows: Sequence[RejectedRow] = ()
+    spared: sql.Identifier | None = None
+    unidentified: int = 0
+
+
+def related(target: sql.Identifier, purpose: str) -> sql.Identifier:
+    """Name of a relation beside the table."""
+    schema, name = target.strings
+    return sql.Identifier(schema, f"{name}__{purpose}")
+
+
+def stage(
+    cursor: Cursor, target: sql.Identifier, table: Table, source: CopySource, *, direct: bool
+) -> Staged:
+    """COPY all rows into the staging or, if `direct` and that is possible, into the table.
+
+    Raises BadData as soon as there is a row that cannot be stored, and what the source raises.
+    """
+    wanted = {*table.column_names, *source.extra}
+    if direct and wanted == set(source.columns) and _is_empty(cursor, target, table, source.extra):
+        return Staged(_copy_directly(cursor, target, table, source), source.extra, direct=True)
+    staging = related(target, "staging")
+    make(cursor, staging, staging_columns(table, source.columns), unlogged=True)
+    rows = copy(cursor, staging, source)
+    try:
+        extra = source.extra + spread(cursor, staging, source)
+        cursor.execute(add_key(staging, table))
+    except psycopg2.Error as error:
+        raise _judged(error) from None
+    return Staged(rows, extra)
 
 
 def copy(cursor: Cursor, relation: sql.Identifier, source: CopySource) -> int:
-    """COPY a source into a relation; returns the number of rows. Raises BadInput."""
+    """COPY a source into a relation; returns the number of rows."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN WITH ({}, ENCODING 'UTF8')").format(
         relation, names(source.columns), sql.SQL(source.copy_options)
     )
@@ -25,31 +75,82 @@ def copy(cursor: Cursor, relation: sql.Identifier, source: CopySource) -> int:
         # The stub asks for readline(), which psycopg2 never calls.
         cursor.copy_expert(statement, source, size=COPY_CHUNK_BYTES)  # type: ignore[arg-type]
     except psycopg2.Error as error:
+        if isinstance(source.failure, RowError):
+            raise BadData from source.failure
         if source.failure is not None:
             raise source.failure from None
-        # Class 22 is bad data, class 23 a broken constraint: the source's fault both.
-        if (error.pgcode or "")[:2] in ("22", "23"):
-            raise _bad_input(source, error) from None
-        raise
+        raise _judged(error) from None
     return int(cursor.rowcount)
 
 
-def _bad_input(source: CopySource, error: psycopg2.Error) -> BadInput:
-    place = _COPY_PLACE.match(error.diag.context or "")
-    line, column, value = place.groups() if place else (None, None, None)
-    said = reason(error)
-    if isinstance(error, errors.NotNullViolation):
-        column, said = error.diag.column_name, "nothing is there, but the column needs a value"
-    if isinstance(error, errors.UniqueViolation):
-        detail = error.diag.message_detail or ""
-        key = _KEY_VALUE.search(detail)
-        column = detail.removeprefix("Key (").partition(")")[0]
-        value = key[1] if key else None
-        said = f"key {value} is there twice"
-    return source.bad_input(said, int(line) if line else None, column, value)
+def spread(cursor: Cursor, relation: sql.Identifier, source: CopySource) -> tuple[str, ...]:
+    """Make columns of the fields in the column MORE, if the source has that; returns their names.
+
+    Raises what PostgreSQL raises.
+    """
+    if MORE not in source.columns or not source.new_columns:
+        return ()
+    new = [sql.Identifier(name) for name in source.new_columns]
+    adding = sql.SQL(", ").join(sql.SQL("ADD {} text").format(name) for name in new)
+    cursor.execute(sql.SQL("ALTER TABLE {} {}").format(relation, adding))
+    values = sql.SQL(", ").join(
+        sql.SQL("{} = {}::json ->> {}").format(name, sql.Identifier(MORE), sql.Literal(field))
+        for name, field in zip(new, source.new_columns, strict=True)
+    )
+    statement = sql.SQL("UPDATE {} SET {} WHERE {} IS NOT NULL")
+    cursor.execute(statement.format(relation, values, sql.Identifier(MORE)))
+    return source.new_columns
+
+
+def staging_columns(table: Table, stream: Sequence[str]) -> list[Column]:
+    """The declared columns, and those that the stream has besides, as texts."""
+    others = [name for name in stream if name not in table.column_names]
+    return [*table.columns, *(Column(name, "text", "", nullable=True) for name in others)]
 
 
 def reason(error: psycopg2.Error) -> str:
     """What PostgreSQL says, with detail and hint."""
     parts = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint)
     return "; ".join(part for part in parts if part) or str(error).strip()
+
+
+def refuse_no_rows(
+    staged: Staged, source: CopySource, target: sql.Identifier, table: Table
+) -> None:
+    """Raises BadInput when there are no rows, and the table's declaration expects some."""
+    if staged.rows == 0 and not table.may_be_empty:
+        name = ".".join(target.strings)
+        raise BadInput(source.uri, f"there is not a single row; {name} keeps those it has")
+
+
+def _judged(error: psycopg2.Error) -> Exception:
+    # Class 22 is bad data, class 23 a broken constraint: the source's fault both.
+    return BadData(reason(error)) if (error.pgcode or "")[:2] in ("22", "23") else error
+
+
+def _is_empty(cursor: Cursor, target: sql.Identifier, table: Table, extra: Sequence[str]) -> bool:
+    """Whether the table is yet to be made, or is as it shall be and has no rows."""
+    if not exists(cursor, target):
+        return True
+    look = sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(target)
+    cursor.execute(look)
+    if cursor.fetchone() != (True,) or not conforms(cursor, target, table, extra):
+        return False
+    # Others may still read, but what is empty now stays so.
+    cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(target))
+    cursor.execute(look)
+    return cursor.fetchone() == (True,)
+
+
+def _copy_directly(cursor: Cursor, target: sql.Identifier, table: Table, source: CopySource) -> int:
+    if exists(cursor, target):
+        return copy(cursor, target, source)
+    columns = table_columns(table, source.extra)
+    make(cursor, target, columns)
+    rows = copy(cursor, target, source)
+    try:
+        cursor.execute(add_key(target, table))
+    except psycopg2.Error as error:
+        raise _judged(error) from None
+    describe(cursor, target, table, columns)
+    return rows

@@ -46,6 +46,9 @@ class Table:
 
     def __post_init__(self) -> None:
         named = (*self.primary_key, *([self.day_column] if self.day_column else []))
+        nullable = [c.name for c in self.columns if c.nullable and c.name in self.primary_key]
+        if nullable:
+            raise ValueError(f"table {self.name}: {nullable[0]!r} is in the key, so not nullable")
         unknown = [name for name in named if name not in self.column_names]
         if unknown:
             raise ValueError(f"table {self.name} does not declare its column {unknown[0]!r}")
