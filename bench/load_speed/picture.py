@@ -27,7 +27,7 @@ def draw(figures: Figures, title: str, path: Path) -> None:
         figure.suptitle(title, fontsize=10)
         for axis, (operation, subjects) in zip(axes[:, 0], figures.items(), strict=True):
             _panel(axis, operation, subjects)
-        figure.savefig(path, metadata={"Date": None})
+        figure.savefig(path, format="svg", metadata={"Date": None})
         plt.close(figure)
 
 
