@@ -28,6 +28,7 @@ import report
 import rows
 import server
 import table
+from document import put_into
 from subjects import COPY_KEY, EDITIONS, ELT, ELT_CSV, FIRST, REPOSITORY, SUBJECTS, Subject
 from trial import Trial, run
 
@@ -207,7 +208,7 @@ def publish(result: dict[str, Any], docs: Path) -> None:
     picture.draw(result["figures"], title, docs / PICTURE)
     if (docs / DOCUMENT).exists():
         text = f"![Seconds and peak memory by subject]({PICTURE})\n\n{report.markdown(result)}"
-        report.put_into(docs / DOCUMENT, "load_speed", text)
+        put_into(docs / DOCUMENT, "load_speed", text)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""The figures as a table for readers; all functions are pure but `put_into`."""
+"""The figures as a table for readers; pure functions."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from subjects import EDITIONS, REFERENCES, SUBJECTS
@@ -90,16 +89,3 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], more: int = 0) ->
     head = [*head, *("seconds", "peak MiB")[:more]]
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def put_into(document: Path, mark: str, text: str) -> None:
-    """Replace what stands between `<!-- mark -->` and `<!-- end of mark -->`.
-
-    Raises ValueError when the document has not exactly one such place.
-    """
-    begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
-    before, found, rest = document.read_text().partition(begin)
-    _, ended, after = rest.partition(end)
-    if not found or not ended or begin in rest:
-        raise ValueError(f"{document} must have one place between {begin.strip()} and {end}")
-    document.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")

@@ -14,6 +14,7 @@ import report
 import rows
 import subjects
 import trial
+from document import put_into
 
 HERE = Path(__file__).parents[1]
 DOCUMENT = subjects.REPOSITORY / "docs" / "bench-loading.md"
@@ -106,7 +107,7 @@ def test_the_same_figures_give_the_same_picture(tmp_path: Path) -> None:
 def test_tables_replace_those_before_and_nothing_else(tmp_path: Path) -> None:
     document = tmp_path / "document.md"
     document.write_text("before\n<!-- x -->\nold\n<!-- end of x -->\nafter\n")
-    report.put_into(document, "x", "new")
+    put_into(document, "x", "new")
     assert document.read_text() == "before\n<!-- x -->\n\nnew\n\n<!-- end of x -->\nafter\n"
     with pytest.raises(ValueError, match="<!-- y -->"):
-        report.put_into(document, "y", "new")
+        put_into(document, "y", "new")
