@@ -36,4 +36,4 @@ def tables(warehouse: PostgresResource) -> list[str]:
         warehouse,
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'raw'::regnamespace",
     )
-    return [name for (name,) in found]
+    return sorted(name for (name,) in found)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from elt.errors import BadInput
 from elt.landing_zone import Readable
@@ -14,15 +15,18 @@ from elt.sources.base import (
     check_added,
     check_count,
     copy_line,
-    json_text,
     refuse_new,
     shortened,
 )
 from elt.sources.streams import CHUNK_BYTES, Counted, as_utf8, lines
 from elt.tables import Table
 
-# Numbers stay the text that they are: a float would lose digits, and an int has a limit.
-_decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).decode
+
+class _Number(str):
+    """A number as it is written: a float would lose digits, and an int has a limit."""
+
+
+_decode = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number).decode
 
 
 class JsonlSource(TextSource):
@@ -97,19 +101,12 @@ class JsonlSource(TextSource):
         record = _decode(line)
         if not isinstance(record, dict):
             raise TypeError(f"it begins {shortened(line.strip(), 40)!r}")
-        if any(isinstance(value, dict | list) for value in record.values()):
-            # Within JSON text, numbers have to be numbers.
-            plain = json.loads(line)
-            record = {
-                name: plain[name] if isinstance(value, dict | list) else value
-                for name, value in record.items()
-            }
         new = record.keys() - self._declared
         if new:
             self._meet([name for name in record if name in new], number)
-        values = [json_text(record.get(name)) for name in self._table.column_names]
+        values = [_text(record.get(name)) for name in self._table.column_names]
         if self._table.new_columns == "add":
-            more = {name: json_text(record[name]) for name in record if name in new}
+            more = {name: _text(record[name]) for name in record if name in new}
             values.append(json.dumps(more, ensure_ascii=False) if more else None)
         return values
 
@@ -121,3 +118,19 @@ class JsonlSource(TextSource):
                 check_added(self.uri, names)
             # Without the check, an object with values for keys would fill the memory.
             check_count(self.uri, len(self._declared) + len(self._new))
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> str:
+    """JSON again, with the numbers as they were."""
+    if isinstance(value, dict):
+        items = (f"{_json(name)}: {_json(item)}" for name, item in value.items())
+        return f"{{{', '.join(items)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_json, value))}]"
+    if isinstance(value, _Number):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -71,17 +71,17 @@ def as_utf8(uri: str, stream: Readable, encoding: str | None) -> Readable:
 
 def lines(uri: str, stream: Readable, newline: bytes = b"\n") -> Iterator[bytes]:
     """Lines with their ends. Raises BadInput for one that is far too long."""
-    rest = b""
+    parts: list[bytes] = []
     while chunk := stream.read(CHUNK_BYTES):
-        first, *others = chunk.split(newline)
-        rest += first
-        for other in others:
-            yield rest + newline
-            rest = other
-        if len(rest) > LINE_LIMIT_BYTES:
+        *ended, rest = chunk.split(newline)
+        for part in ended:
+            yield b"".join((*parts, part, newline))
+            parts = []
+        parts.append(rest)
+        if len(parts) * CHUNK_BYTES > LINE_LIMIT_BYTES:
             raise BadInput(uri, f"there is a line of more than {LINE_LIMIT_BYTES} bytes")
-    if rest:
-        yield rest
+    if any(parts):
+        yield b"".join(parts)
 
 
 class _Prefixed:
