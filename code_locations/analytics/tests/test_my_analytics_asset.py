@@ -1,4 +1,4 @@
-"""The mart, made from raw tables that belong to somebody else, in a real PostgreSQL."""
+"""The mart, made from staging views, in a real PostgreSQL."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,32 +6,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import psycopg2
 import pytest
 
 from analytics import customer_orders
 from analytics.customer_orders import MartError, replace_mart
-from analytics.definitions import defs
+from analytics.defs.assets.my_analytics_asset import my_analytics_asset
+from analytics.defs.checks.every_order_is_counted import every_order_is_counted
 from analytics.postgres import PostgresResource
 
-RAW_TABLES = """
-    CREATE SCHEMA raw;
-    GRANT USAGE ON SCHEMA raw TO PUBLIC;
-    CREATE TABLE raw.customers (customer_id bigint PRIMARY KEY, name text NOT NULL, email text);
-    CREATE TABLE raw.orders (
-        order_id bigint PRIMARY KEY,
-        customer_id bigint NOT NULL,
-        amount_cents bigint NOT NULL,
-        ordered_at timestamptz NOT NULL
-    );
-    GRANT SELECT ON ALL TABLES IN SCHEMA raw TO PUBLIC;
-    INSERT INTO raw.customers VALUES (1, 'Ada'), (2, 'Bob | Co'), (3, 'Cyd');
-    INSERT INTO raw.orders VALUES
-        (1, 1, 500, '2026-01-02T10:00Z'), (2, 1, 250, '2026-01-01T10:00Z'),
-        (3, 2, 9000000000, '2026-01-03T10:00Z')
+# As dbt makes them, with the columns that count here.
+VIEWS = """
+    CREATE VIEW staging.stg_customers AS
+        SELECT customer_id, name AS customer_name FROM raw.customers;
+    CREATE VIEW staging.stg_orders AS
+        SELECT order_id, customer_id, amount_cents, ordered_at FROM raw.orders;
+    GRANT SELECT ON ALL TABLES IN SCHEMA staging TO PUBLIC;
 """
 FIRST, LAST = datetime(2026, 1, 1, 10, tzinfo=UTC), datetime(2026, 1, 2, 10, tzinfo=UTC)
-BOBS = datetime(2026, 1, 3, 10, tzinfo=UTC)
+BOBS = datetime(2026, 1, 2, 23, 30, tzinfo=UTC)
 ROWS = [
     (1, "Ada", 2, 750, FIRST, LAST),
     (2, "Bob | Co", 1, 9_000_000_000, BOBS, BOBS),
@@ -41,21 +33,8 @@ SuperUser = Callable[[str], None]
 
 
 @pytest.fixture
-def as_owner(warehouse: PostgresResource, superuser: dict[str, Any]) -> SuperUser:
-    """Runs SQL as somebody who, unlike this location, may write the raw tables."""
-
-    def execute(statements: str) -> None:
-        connection = psycopg2.connect(**superuser, dbname=warehouse.database)
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statements)
-        connection.close()
-
-    return execute
-
-
-@pytest.fixture
-def raw_tables(as_owner: SuperUser) -> None:
-    as_owner(RAW_TABLES)
+def staging(raw_tables: None, as_owner: SuperUser) -> None:
+    as_owner(VIEWS)
 
 
 def query(warehouse: PostgresResource, statement: str) -> list[tuple[Any, ...]]:
@@ -69,12 +48,17 @@ def mart(warehouse: PostgresResource) -> list[tuple[Any, ...]]:
 
 
 def run(warehouse: PostgresResource) -> dg.ExecuteInProcessResult:
-    return defs.resolve_job_def("regenerate_analytics_job").execute_in_process(
-        resources={"postgres": warehouse}, raise_on_error=False
+    definitions = dg.Definitions(
+        [my_analytics_asset],
+        asset_checks=[every_order_is_counted],
+        resources={"postgres": warehouse},
+    )
+    return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        raise_on_error=False
     )
 
 
-@pytest.mark.usefixtures("raw_tables")
+@pytest.mark.usefixtures("staging")
 def test_one_row_per_customer(
     warehouse: PostgresResource, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +74,7 @@ def test_one_row_per_customer(
     assert "marts.my_analytics_asset: 3 customers, 3 orders, 9000000750 cents" in printed
 
 
-@pytest.mark.usefixtures("raw_tables")
+@pytest.mark.usefixtures("staging")
 def test_a_rerun_follows_the_raw_tables(warehouse: PostgresResource, as_owner: SuperUser) -> None:
     assert run(warehouse).success
     assert run(warehouse).success
@@ -101,29 +85,44 @@ def test_a_rerun_follows_the_raw_tables(warehouse: PostgresResource, as_owner: S
 
 
 @pytest.mark.parametrize(
-    ("present", "missing"),
+    ("dropped", "missing"),
     [
-        ("CREATE SCHEMA raw", "raw.customers and raw.orders"),
-        (f"{RAW_TABLES}; DROP TABLE raw.orders", "raw.orders"),
+        ("stg_customers, staging.stg_orders", "staging.stg_customers and staging.stg_orders"),
+        ("stg_orders", "staging.stg_orders"),
     ],
 )
-def test_missing_raw_tables_name_the_job_that_makes_them(
-    warehouse: PostgresResource, as_owner: SuperUser, present: str, missing: str
+@pytest.mark.usefixtures("staging")
+def test_missing_models_name_the_job_that_makes_them(
+    warehouse: PostgresResource, as_owner: SuperUser, dropped: str, missing: str
 ) -> None:
-    as_owner(f"{present}; GRANT USAGE ON SCHEMA raw TO PUBLIC")
-    (event,) = run(warehouse).get_step_failure_events()
+    as_owner(f"DROP VIEW staging.{dropped}")
+    event, *_ = run(warehouse).get_step_failure_events()
     failure = event.step_failure_data.user_failure_data
     assert failure is not None
     assert failure.description == (
-        f"{missing} not in the warehouse yet; run elt's sync_tables_job first"
+        f"{missing} not in the warehouse yet; run regenerate_analytics_job first"
     )
     assert query(warehouse, "SELECT to_regclass('marts.my_analytics_asset')") == [(None,)]
 
 
-@pytest.mark.usefixtures("raw_tables")
+@pytest.mark.usefixtures("staging")
+def test_an_order_without_a_customer_fails_the_check(
+    warehouse: PostgresResource, as_owner: SuperUser
+) -> None:
+    (check,) = run(warehouse).get_asset_check_evaluations()
+    assert check.check_name == "every_order_is_counted"
+    assert check.passed
+    as_owner("UPDATE raw.orders SET customer_id = 99 WHERE order_id = 1")
+    (check,) = run(warehouse).get_asset_check_evaluations()
+    assert not check.passed
+    assert check.metadata["missing_orders"].value == 1
+    assert check.metadata["missing_revenue_cents"].value == 500
+
+
+@pytest.mark.usefixtures("staging")
 def test_a_failure_changes_nothing(warehouse: PostgresResource, as_owner: SuperUser) -> None:
     assert run(warehouse).success
-    as_owner("ALTER TABLE raw.orders RENAME COLUMN amount_cents TO amount")
+    as_owner("ALTER VIEW staging.stg_orders RENAME COLUMN amount_cents TO amount")
     with (
         pytest.raises(MartError, match=r"marts.my_analytics_asset: column o.amount_cents does not"),
         warehouse.get_connection() as connection,
@@ -132,7 +131,7 @@ def test_a_failure_changes_nothing(warehouse: PostgresResource, as_owner: SuperU
     assert mart(warehouse) == ROWS
 
 
-@pytest.mark.usefixtures("raw_tables")
+@pytest.mark.usefixtures("staging")
 def test_new_columns_make_the_table_anew(warehouse: PostgresResource) -> None:
     query(warehouse, "CREATE TABLE marts.my_analytics_asset (customer_id bigint); SELECT 1")
     assert run(warehouse).success
@@ -155,7 +154,7 @@ def before_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.E
     go_on.set()
 
 
-@pytest.mark.usefixtures("raw_tables")
+@pytest.mark.usefixtures("staging")
 def test_readers_see_the_old_rows_or_the_new(
     warehouse: PostgresResource, as_owner: SuperUser, before_commit: tuple[threading.Event, ...]
 ) -> None:

@@ -1,5 +1,9 @@
+import sys
+from pathlib import Path
+
 import dagster as dg
 
+from analytics.dbt_project import PROJECT, DbtCli
 from analytics.postgres import PostgresResource
 
 
@@ -14,6 +18,13 @@ def resources() -> dg.Definitions:
                 password=dg.EnvVar("WAREHOUSE_PASSWORD"),
                 database=dg.EnvVar("WAREHOUSE_DB"),
                 schema_="marts",
+            ),
+            # Reads the same settings, in dbt/profiles.yml.
+            "dbt": DbtCli(
+                project_dir=str(PROJECT.project_dir),
+                # This environment's, whatever PATH says.
+                dbt_executable=str(Path(sys.executable).with_name("dbt")),
+                global_config_flags=["--no-use-colors", "--log-level-file=none"],
             ),
         }
     )

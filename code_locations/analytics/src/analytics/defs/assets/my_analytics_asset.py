@@ -2,14 +2,16 @@ from time import perf_counter
 
 import dagster as dg
 
+from analytics.automation import HOURLY, with_upstream
 from analytics.customer_orders import COLUMNS, TABLE, MartError, replace_mart
 from analytics.postgres import PostgresResource
 from analytics.reporting import column_schema, markdown_table
 
 
 @dg.asset(
-    # elt's assets, by key: the location that makes them is not needed to load this one.
-    deps=[dg.AssetKey("customers_table"), dg.AssetKey("orders_table")],
+    deps=[dg.AssetKey(["staging", "stg_customers"]), dg.AssetKey(["staging", "stg_orders"])],
+    automation_condition=with_upstream,
+    freshness_policy=HOURLY,
     group_name="marts",
     kinds={"postgres", "sql"},
     owners=["team:analytics"],

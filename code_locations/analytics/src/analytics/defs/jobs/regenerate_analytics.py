@@ -1,9 +1,12 @@
 import dagster as dg
 
+from analytics.dbt_translator import MARTS
+
 regenerate_analytics_job = dg.define_asset_job(
     name="regenerate_analytics_job",
-    description="Brings the marts up to date with the raw tables.",
-    selection=dg.AssetSelection.assets("my_analytics_asset"),
+    description="Brings the marts, and the models that they are made from, up to date with the "
+    "raw tables.",
+    selection=dg.AssetSelection.groups(MARTS).upstream(),
 )
 
 regenerate_analytics_job_schedule = dg.ScheduleDefinition(
