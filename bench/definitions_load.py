@@ -34,7 +34,7 @@ PEAK = (
     "status = Path('/proc/self/status').read_text()\n"
     "print(int(status.partition('VmHWM:')[2].split()[0]) / 1024)"
 )
-TABLE = '''\
+TABLE = """\
 from elt.defs.assets.tables import table_asset
 from elt.tables import Column, Table
 
@@ -49,7 +49,7 @@ table = table_asset(
         ),
     )
 )
-'''
+"""
 MODEL = "select customer_id, '{name}' as name from {{{{ ref('stg_customers') }}}}\n"
 KINDS = {"elt": "tables", "analytics": "dbt models"}
 
