@@ -16,6 +16,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -171,6 +172,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, write."""
     asked = arguments()
+    # Ended politely, it still stops its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     uv = [str(REPOSITORY / "deploy" / "tools" / "uv"), "sync", "--quiet", "--frozen"]
     subprocess.run([*uv, "--project", str(ELT)], check=True)
     with (
