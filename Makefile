@@ -58,9 +58,11 @@ test: ## Run all tests that this machine allows, and name what was skipped
 soak: ## Prove what only shows after many times: kills of the daemon, 1000 launches
 	@tests/soak
 
-bench: ## Measure side by side: launches, with Dagster's documented setup; shipping, with Compose alone
+bench: ## Measure side by side: launches, shipping, loading files, loading definitions; each with its peers
 	@bench/run launch_speed
 	@bench/run ship_speed
+	@bench/run load_speed --large 10000000
+	@bench/run definitions_load
 
 check: ## Load every code location's definitions, as `dg check defs` does
 	@tests/check
