@@ -46,11 +46,17 @@ def as_text(name: str, array: pa.Array) -> pa.Array:
         raise UnsupportedType(name, kind) from None
 
 
-def copy_lines(texts: list[pa.Array]) -> bytes:
-    """Rows in COPY's text format, from the texts of their columns."""
+def needs_escapes(kind: pa.DataType) -> bool:
+    """Whether texts of that type may have characters that COPY's text format escapes."""
+    plain = (pt.is_integer, pt.is_floating, pt.is_boolean, pt.is_decimal, pt.is_temporal)
+    return not any(is_kind(kind) for is_kind in plain)
+
+
+def copy_lines(texts: list[pa.Array], escaped: list[bool]) -> bytes:
+    """Rows in COPY's text format, from the texts of their columns, and which need escapes."""
     fields = []
-    for text in texts:
-        for character, escape in _ESCAPES:
+    for text, needed in zip(texts, escaped, strict=True):
+        for character, escape in _ESCAPES if needed else ():
             text = pc.replace_substring(text, character, escape)
         fields.append(text)
     null = {"null_handling": "replace", "null_replacement": r"\N"}

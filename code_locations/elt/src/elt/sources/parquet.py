@@ -75,10 +75,12 @@ class ParquetSource(TextSource):
         return self._size
 
     def chunks(self) -> Iterator[bytes]:
-        from elt.sources.arrow_text import copy_lines
+        from elt.sources.arrow_text import copy_lines, needs_escapes
 
+        schema = self._parquet.schema_arrow
+        escaped = [needs_escapes(schema.field(name).type) for name in self.columns]
         for texts in self._batches():
-            yield copy_lines(texts)
+            yield copy_lines(texts, escaped)
 
     def rows(self) -> Iterator[Row | BadRow]:
         import pyarrow as pa
