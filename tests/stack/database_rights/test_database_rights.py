@@ -32,7 +32,7 @@ def attempt(stack: Stack, role: str, database: str, statement: str) -> str:
 def loaded(stack: Stack) -> None:
     if stack.sql("SELECT to_regclass('raw.orders')") == [[""]]:
         launch(stack, "elt", "sync_tables_job").wait()
-        launch(stack, "analytics", "regenerate_analytics_job").wait()
+        launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def expected_mart(data: Path) -> list[tuple[object, ...]]:
 
 def test_files_to_mart(stack: Stack) -> None:
     launch(stack, "elt", "sync_tables_job").wait()
-    launch(stack, "analytics", "regenerate_analytics_job").wait()
+    launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
     form = 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
     rows = stack.sql(
         "SELECT customer_id, orders, revenue_cents,"
@@ -102,7 +102,7 @@ def test_models_have_their_checks_and_descriptions(stack: Stack) -> None:
 
 
 def test_tables_that_people_read_are_seen_to_be_fresh(stack: Stack) -> None:
-    launch(stack, "analytics", "regenerate_analytics_job").wait()
+    launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
 
     def fresh() -> None:
         for name in ("revenue_by_day", "my_analytics_asset"):
