@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -137,7 +138,9 @@ class ParquetSource(TextSource):
             size = stream.seek(0, io.SEEK_END)
             stream.seek(0)
             return stream, size
-        file = tempfile.TemporaryFile(prefix="elt-")  # noqa: SIM115 - close() does
+        # In a container the usual place for temporary files is memory; the storage folder is not.
+        folder = os.environ.get("DAGSTER_STORAGE_DIR") or None
+        file = tempfile.TemporaryFile(prefix="elt-", dir=folder)  # noqa: SIM115 - close() does
         self._spool.enter_context(file)
         while chunk := stream.read(CHUNK_BYTES):
             file.write(chunk)
