@@ -131,7 +131,8 @@ def test_a_backfill_of_30_days_replaces_these_days_and_no_others(stack: Stack) -
     assert stack.sql(touched) == [["0"]]
 
     before = row_versions(stack)
-    wait_for_backfill(stack, backfill(stack, "orders_table", keys), seconds=900)
+    # Again: nothing is written.
+    wait_for_backfill(stack, backfill(stack, "orders_table", keys[:5]), seconds=900)
     assert row_versions(stack) == before
 
 
