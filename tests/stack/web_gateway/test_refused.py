@@ -22,7 +22,6 @@ from web_gateway_requests import (
 )
 from web_gateways import Gateway
 
-
 CHUNKED = ("Transfer-Encoding", "chunked")
 
 
