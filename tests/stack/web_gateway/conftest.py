@@ -1,7 +1,7 @@
 """A gateway before the stack's webserver, with short timeouts and small limits.
 
 Without a stack, while rules are written: WEB_GATEWAY_IMAGE, WEB_GATEWAY_WEBSERVER (host:port as
-seen from Docker's bridge network) and WEB_GATEWAY_JOB (location:job) name what stands in for it.
+seen from Docker's bridge network) and WEB_GATEWAY_LOCATION name what stands in for it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ def upstream(request: pytest.FixtureRequest) -> Upstream:
 
 
 @pytest.fixture(scope="session")
-def job() -> tuple[str, str]:
-    """A code location and a short job of it."""
-    location, _, name = os.environ.get("WEB_GATEWAY_JOB", "scenarios:tick_job").partition(":")
-    return location, name
+def location() -> str:
+    """A code location with tick_job, which is short, and hanging_job, which does not end."""
+    return os.environ.get("WEB_GATEWAY_LOCATION", "scenarios")
 
 
 @pytest.fixture(scope="session")
