@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ class Upstream:
     image: str
     network: str
     webserver: str
+    # The image that makes users and certificates.
+    secrets: str
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Gateway:
 
     port: int
     container: str
+    tls: bool = False
 
     @property
     def host(self) -> str:
@@ -70,7 +74,7 @@ class Gateway:
 
     def send(self, data: bytes) -> Answer:
         """Send bytes as they are; the first answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with self._connect() as connection:
             connection.sendall(data)
             # It must know of HEAD, whose answer announces a body that does not come.
             response = HTTPResponse(connection, method=data.partition(b" ")[0].decode("latin-1"))
@@ -78,6 +82,16 @@ class Gateway:
             headers = {name.lower(): value for name, value in response.getheaders()}
             body = "" if response.status == 101 else response.read().decode(errors="replace")
             return Answer(response.status, headers, body)
+
+    def _connect(self) -> socket.socket:
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        if not self.tls:
+            return plain
+        # Its certificate is self-signed.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context.wrap_socket(plain, server_hostname="localhost")
 
     def ask(
         self, method: str, target: str, headers: Headers | None = None, body: str | None = None
@@ -120,13 +134,20 @@ class Gateway:
 
 
 @contextmanager
-def web_gateway(upstream: Upstream, **settings: str) -> Iterator[Gateway]:
-    """A gateway of its own, that logs all requests unless told otherwise."""
-    gateway = Gateway(free_port(), f"webgw-{uuid.uuid4().hex[:8]}")
-    given = {"WEBSERVER_ADDRESS": upstream.webserver, "WEB_LOG": "all", **settings}
+def web_gateway(
+    upstream: Upstream, volume: str | None = None, **settings: str
+) -> Iterator[Gateway]:
+    """A gateway of its own, that logs all requests unless told otherwise.
+
+    ``volume`` holds users and certificate; with one it asks for a login, by TLS.
+    """
+    gateway = Gateway(free_port(), f"webgw-{uuid.uuid4().hex[:8]}", tls=volume is not None)
+    given = {"WEBSERVER_ADDRESS": upstream.webserver, "WEB_LOG": "all"}
+    given |= {"WEBSERVER_VIEWER_ADDRESS": upstream.webserver, **settings}
     command = [
         *("docker", "run", "--detach", "--name", gateway.container, "--network", upstream.network),
         *("--publish", f"127.0.0.1:{gateway.port}:8080", "--read-only", "--cap-drop=ALL"),
+        *(["--volume", f"{volume}:/run/secrets:ro", "--env=WEB_BIND=0.0.0.0"] if volume else []),
         *(f"--env={name}={value}" for name, value in given.items()),
         upstream.image,
     ]

@@ -1,6 +1,7 @@
 """A gateway before the stack's webserver, with short timeouts and small limits.
 
-Without a stack, while rules are written: WEB_GATEWAY_IMAGE, WEB_GATEWAY_WEBSERVER (host:port as
+Without a stack, while rules are written: WEB_GATEWAY_IMAGE, WEB_GATEWAY_SECRETS (the images of
+gateway and secrets), WEB_GATEWAY_WEBSERVER (host:port as
 seen from Docker's bridge network) and WEB_GATEWAY_LOCATION name what stands in for it.
 """
 
@@ -20,9 +21,16 @@ BODY_LIMIT = 100_000
 def upstream(request: pytest.FixtureRequest) -> Upstream:
     """The gateway's image, and a webserver to put it in front of."""
     if image := os.environ.get("WEB_GATEWAY_IMAGE"):
-        return Upstream(image, "bridge", os.environ["WEB_GATEWAY_WEBSERVER"])
+        return Upstream(
+            image, "bridge", os.environ["WEB_GATEWAY_WEBSERVER"], os.environ["WEB_GATEWAY_SECRETS"]
+        )
     stack = request.getfixturevalue("stack")
-    return Upstream(f"{stack.project}/web-gateway:live", f"{stack.project}_web", "webserver:3000")
+    return Upstream(
+        f"{stack.project}/web-gateway:live",
+        f"{stack.project}_web",
+        "webserver:3000",
+        f"{stack.project}/secrets:live",
+    )
 
 
 @pytest.fixture(scope="session")

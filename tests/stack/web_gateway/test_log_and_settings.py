@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_too_many_requests(upstream: Upstream) -> None:
 
 
 def test_a_webserver_that_is_away(upstream: Upstream) -> None:
-    away = Upstream(upstream.image, upstream.network, "127.0.0.1:9")
+    away = replace(upstream, webserver="127.0.0.1:9")
     with web_gateway(away) as gateway:
         page = gateway.ask("GET", "/runs")
         assert page.status == 503

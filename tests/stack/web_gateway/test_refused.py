@@ -275,3 +275,14 @@ def test_a_mutation_over_a_websocket_is_not_run(gateway: Gateway) -> None:
         start = {"id": "1", "type": "start", "payload": json.loads(MUTATION)}
         websocket.send(json.dumps(start))
         assert json.loads(websocket.recv(30))["type"] == "error"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_in_another_encoding(gateway: Gateway, encoding: str) -> None:
+    """Python would read it, and the gateway would not see what it says."""
+    before = len(gateway.logs())
+    body = MUTATION.encode(encoding)
+    length = f"Content-Length: {len(body)}\r\n\r\n".encode()
+    answer = gateway.send(b"POST /graphql HTTP/1.1\r\n" + HOST + TYPE + length + body)
+    assert answer.status == 415
+    gateway.logged(before, rule="encoding", status=415)
