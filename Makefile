@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove dev test soak bench check lint format reset engine base-images
+.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove user user-remove dev test soak bench check lint format reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -48,6 +48,12 @@ location: ## Add a code location, live where the stack runs: NAME=marketing
 
 location-remove: ## Remove one: NAME=marketing, with its data by DELETE_DATA=1
 	@$(CTL)/stackctl location remove $(if $(DELETE_DATA),--delete-data) $(if $(YES),--yes) -- "$${NAME-}"
+
+user: ## Let someone use the UI from elsewhere: NAME=alice ROLE=viewer or editor; asks for a password
+	@$(CTL)/user add "$${NAME-}" "$${ROLE-}"
+
+user-remove: ## Take that back: NAME=alice
+	@$(CTL)/user remove "$${NAME-}"
 
 dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing else
 	@deploy/embedded/dev

@@ -28,3 +28,15 @@ project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
 run_containers() {
 	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)"
 }
+
+# Where the UI answers: on loopback by plain HTTP, elsewhere by TLS.
+url() {
+	local host port
+	host=$(setting host_ip)
+	port=$(setting published)
+	case $host in
+	127.*) echo "http://localhost:$port" ;;
+	0.0.0.0) echo "https://$(hostname):$port" ;;
+	*) echo "https://$host:$port" ;;
+	esac
+}

@@ -52,7 +52,7 @@ def test_after_a_fix_reload_is_enough(stack: Stack, definitions: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["dagster-webserver"])
+@pytest.mark.parametrize("part", ["control_plane.loopback_webserver"])
 def test_without_an_essential_part_everything_ends_with_a_reason(stack: Stack, part: str) -> None:
     for process in stack.named(part):
         process.kill()

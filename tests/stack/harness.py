@@ -159,6 +159,7 @@ class Stack:
         answer = httpx.post(
             f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30
         )
+        assert answer.status_code != 503, "the webserver is away"
         body = answer.json()
         assert "errors" not in body, body["errors"]
         data: dict[str, Any] = body["data"]

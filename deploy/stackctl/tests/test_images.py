@@ -19,6 +19,7 @@ from stackctl.history import Files, fork_point
 from stackctl.image_cli import changed
 from stackctl.image_inputs import Image, images_of
 
+GATEWAYS = {"docker_gateway", "web_gateway"}
 CONTROL_PLANE = {"secrets", "migrate", "webserver"}
 LOCATIONS = {"elt", "analytics"}
 
@@ -41,7 +42,7 @@ def ours() -> list[Image]:
 
 
 def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]) -> None:
-    assert {image.name for image in ours} >= CONTROL_PLANE | LOCATIONS | {"docker_gateway"}
+    assert {image.name for image in ours} >= CONTROL_PLANE | LOCATIONS | GATEWAYS
     assert {image.name for image in ours if image.location} >= LOCATIONS
     assert not {image.name for image in ours if image.location} & CONTROL_PLANE
 
@@ -70,12 +71,13 @@ def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]
         ("deploy/postgres/warehouse/elt.sql", {"migrate", "webserver"}),
         ("dagster.yaml", {"webserver"}),
         ("deploy/gateway/docker/haproxy.cfg", {"docker_gateway"}),
+        ("deploy/gateway/web/haproxy.cfg", {"web_gateway"}),
     ],
 )
 def test_a_file_belongs_to_the_images_that_read_it(
     ours: list[Image], path: str, expected: set[str]
 ) -> None:
-    known = LOCATIONS | CONTROL_PLANE | {"docker_gateway"}
+    known = LOCATIONS | CONTROL_PLANE | GATEWAYS
     assert {image.name for image in ours if image.holds(path)} & known == expected
 
 

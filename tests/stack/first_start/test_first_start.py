@@ -17,6 +17,7 @@ LONG_RUNNING = {
     "analytics",
     "workspace",
     "webserver",
+    "web_gateway",
     "daemon",
 }
 
@@ -90,10 +91,10 @@ def test_only_the_ui_is_published_and_on_loopback(stack: Stack) -> None:
         for bindings in container["HostConfig"]["PortBindings"].values()
         for binding in bindings or []
     }
-    assert published == {("webserver", "127.0.0.1")}
+    assert published == {("web_gateway", "127.0.0.1")}
 
 
-def test_the_socket_is_the_gateways_alone(stack: Stack) -> None:
+def test_the_socket_is_the_docker_gateways_alone(stack: Stack) -> None:
     holders = {
         name
         for name, container in services(stack).items()
@@ -103,7 +104,7 @@ def test_the_socket_is_the_gateways_alone(stack: Stack) -> None:
     assert holders == {"docker_gateway"}
 
 
-def test_the_gateway_refuses_what_launching_does_not_need(stack: Stack) -> None:
+def test_the_docker_gateway_refuses_what_launching_does_not_need(stack: Stack) -> None:
     refused = [
         ("GET", "/containers/json/../../secrets"),
         ("GET", "/secrets"),

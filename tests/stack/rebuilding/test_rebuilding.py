@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from harness import Stack
 
-IMAGES = ("elt", "analytics", "control-plane", "migrate", "secrets", "workspace", "docker-gateway")
+IMAGES = (
+    *("elt", "analytics", "control-plane", "migrate", "secrets", "workspace"),
+    *("docker-gateway", "web-gateway"),
+)
 
 
 def image(stack: Stack, name: str) -> str:
@@ -42,7 +45,7 @@ def test_one_line_in_elt_makes_one_layer_anew(stack: Stack) -> None:
 def test_one_line_in_elt_makes_one_container_anew(stack: Stack) -> None:
     services = (
         *("postgres", "object_store", "docker_gateway", "analytics", "workspace"),
-        *("webserver", "daemon"),
+        *("webserver", "web_gateway", "daemon"),
     )
     source = stack.folder / "code_locations/elt/src/elt/__init__.py"
     original = source.read_text()

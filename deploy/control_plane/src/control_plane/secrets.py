@@ -7,7 +7,6 @@ its own needs.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import secrets as random_source
 import sys
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from control_plane.errors import StackError
+from control_plane.secret_files import write
+from control_plane.web_access import renew_certificate
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SHARE = re.compile(r"(?P<directory>[^:=]+)(:(?P<owner>\d+))?=(?P<names>.+)")
@@ -54,7 +55,7 @@ def provision(vault: Path, names: Iterable[str], shares: Iterable[Share] = ()) -
     for name in dict.fromkeys(wanted):
         _check_name(name)
         if not (vault / name).exists():
-            _write(vault / name, random_source.token_urlsafe(32), owner=None)
+            write(vault / name, random_source.token_urlsafe(32), owner=None)
             made.append(name)
         # One that a person put there has the mode of that person's tool.
         (vault / name).chmod(0o400)
@@ -63,7 +64,7 @@ def provision(vault: Path, names: Iterable[str], shares: Iterable[Share] = ()) -
             value = read(vault, name)
             target = share.directory / name
             if not target.exists() or target.read_text() != value:
-                _write(target, value, share.owner)
+                write(target, value, share.owner)
     return made
 
 
@@ -84,20 +85,6 @@ def _check_name(name: str) -> None:
         raise StackError(f"secret name {name!r}: use lower-case letters, digits and _")
 
 
-def _write(path: Path, value: str, owner: int | None) -> None:
-    """Replace ``path`` in one step, so that a reader never sees half a password."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(value)
-        file.flush()
-        os.fsync(file.fileno())
-    if owner is not None:
-        os.chown(temporary, owner, owner)
-    temporary.replace(path)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Command line: make missing secrets, copy them to their consumers, keep present ones."""
     parser = argparse.ArgumentParser(
@@ -113,10 +100,19 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="DIRECTORY[:UID]=NAME[,NAME...]",
         help="copies for one consumer",
     )
+    parser.add_argument(
+        "--certificate",
+        metavar="DIRECTORY[:UID]",
+        help="where a self-signed certificate of the web gateway is kept",
+    )
     options = parser.parse_args(arguments)
     try:
         shares = [parse_share(text) for text in options.share]
         made = provision(options.directory, options.names, shares)
+        if options.certificate:
+            directory, _, owner = options.certificate.partition(":")
+            if renew_certificate(Path(directory), int(owner) if owner else None):
+                made.append("certificate of the web gateway")
     except StackError as error:
         sys.exit(f"error: {error}")
     print(f"secrets made: {', '.join(made)}" if made else "secrets: all present")
