@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
-from harness import Stack
+from harness import Stack, until
 from runs import launch
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -27,26 +27,34 @@ def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.set_default_timeout(30_000)
 
-        page.goto(f"{stack.url}/deployment/locations")
-        for location in ("elt", "analytics"):
-            row = page.get_by_text(location, exact=True).first
-            expect(row).to_be_visible()
+        show(page, f"{stack.url}/deployment/locations", "elt", "analytics", exact=True)
         expect(page.get_by_text("Loaded").nth(1)).to_be_visible()
         page.screenshot(path=artifacts / "ui-locations.png")
 
         scope = "view=lineage&lineageScope=upstream&lineageDepth=5"
-        page.goto(f"{stack.url}/assets/my_analytics_asset?{scope}")
-        for asset in ("customers_table", "orders_table", "my_analytics_asset"):
-            expect(page.get_by_text(asset).first).to_be_visible()
+        lineage = f"{stack.url}/assets/my_analytics_asset?{scope}"
+        show(page, lineage, "customers_table", "orders_table", "my_analytics_asset")
         expect(page.get_by_text("Materialized").nth(1)).to_be_visible()
         page.screenshot(path=artifacts / "ui-lineage.png")
 
-        page.goto(f"{stack.url}/automation")
-        for automation in ("sync_tables_job_schedule", "landing_zone_sensor"):
-            expect(page.get_by_text(automation).first).to_be_visible()
+        show(page, f"{stack.url}/automation", "sync_tables_job_schedule", "landing_zone_sensor")
         page.screenshot(path=artifacts / "ui-automation.png")
 
-        page.goto(f"{stack.url}/runs")
-        expect(page.get_by_text("sync_tables_job").first).to_be_visible()
+        show(page, f"{stack.url}/runs", "sync_tables_job")
         page.screenshot(path=artifacts / "ui-runs.png")
         browser.close()
+
+
+def show(page: Page, url: str, *texts: str, exact: bool = False) -> None:
+    """Open a page that must have these texts.
+
+    Chromium gives up what it is loading when any interface of the machine gets an address, as a
+    container's does when it starts; then the page is loaded again.
+    """
+
+    def look() -> None:
+        page.goto(url)
+        for text in texts:
+            expect(page.get_by_text(text, exact=exact).first).to_be_visible(timeout=20_000)
+
+    until(look, seconds=120)
