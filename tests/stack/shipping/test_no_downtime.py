@@ -68,7 +68,7 @@ class Webserver(threading.Thread):
 
 
 class Launches(threading.Thread):
-    """Launches a run every other second."""
+    """Launches a run every five seconds: more than that, and they only wait in the queue."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(daemon=True)
@@ -78,7 +78,7 @@ class Launches(threading.Thread):
         self.failures: list[str] = []
 
     def run(self) -> None:
-        while not self.over.wait(2):
+        while not self.over.wait(5):
             try:
                 self.runs.append(launch(self._stack, "elt", "release_job"))
             except (AssertionError, httpx.HTTPError) as error:
