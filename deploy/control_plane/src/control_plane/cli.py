@@ -108,6 +108,17 @@ def compare(
         print(json.dumps(definitions.report(candidate, live, seconds)))
 
 
+@app.command("drain")
+def drain(
+    server: Annotated[str, typer.Argument(help="host:port of a code server.")],
+) -> None:
+    """Have a code server take no more calls, answer those that it has, and end."""
+    from control_plane import definitions
+
+    with _one_line_errors():
+        definitions.drain(server)
+
+
 @app.command("runs")
 def runs_command(
     location: Annotated[str, typer.Argument(help="A code location.")],

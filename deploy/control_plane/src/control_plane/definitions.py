@@ -70,6 +70,18 @@ def describe(address: str) -> dict[str, Any]:
     }
 
 
+def drain(address: str) -> None:
+    """Have the code server at ``address`` take no more calls, answer those it has, and end.
+
+    Asked by a signal it would break them off. Raises StackError when it cannot be asked.
+    """
+    host, _, port = address.partition(":")
+    try:
+        DagsterGrpcClient(host=host, port=int(port)).shutdown_server()
+    except DagsterUserCodeUnreachableError as error:
+        raise StackError(f"the code server at {address} cannot be asked to end: {error}") from None
+
+
 def _when_it_serves(address: str, seconds: float) -> dict[str, Any]:
     try:
         return Retrying(

@@ -44,8 +44,7 @@ def make(service: Service, image: str) -> Container:
 
 def let_in(service: Service, candidate: Container) -> None:
     """Give the candidate the service's names: from here on people get it, too."""
-    policy = str(service.stack.config["services"][service.location].get("restart", "no"))
-    docker("container", "update", f"--restart={policy}", candidate.id)
+    docker("container", "update", f"--restart={service.restart_policy}", candidate.id)
     aliases = service.aliases()
     shared = set(service.control_networks())
     # Where the control plane looks for it comes last: while two servers have one name, it sees

@@ -107,7 +107,7 @@ class Shipping:
             # Its runs look for it by this name.
             docker("image", "tag", candidate.image, name)
             with step("Switching"):
-                switch.switch(service, candidate, former)
+                switch.switch(service, self.control, candidate, former)
             with step("Verifying that webserver and daemon serve it"):
                 switch.verify(service, self.control, candidate, name, _VERIFY_S)
         except switch.NotServed as error:

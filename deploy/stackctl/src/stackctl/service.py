@@ -55,6 +55,11 @@ class Service:
         """A candidate's container; the launcher knows by the name that it is none to copy."""
         return f"{self.stack.project}-{self.location}-candidate"
 
+    @property
+    def restart_policy(self) -> str:
+        """What Docker does when its container has ended."""
+        return str(self.stack.config["services"][self.location].get("restart", "no"))
+
     def release_image(self, release: str) -> str:
         """The lasting name of a release's image."""
         return f"{self.stack.project}/{self.location}:{release}"

@@ -5,31 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stackctl import candidate as candidates
-from stackctl.control_plane import ControlPlane, answer
+from stackctl.control_plane import PORT, ControlPlane, answer
 from stackctl.docker import DockerError, docker, inspect, remove_container
 from stackctl.errors import StackctlError
 from stackctl.service import Container, Service
 from stackctl.waiting import until
 
 _HEALTHY_S = 120
+_DRAINED_S = 30
 
 
 class NotServed(StackctlError):
     """The control plane does not serve the new release."""
 
 
-def switch(service: Service, candidate: Container, former: Sequence[Container]) -> None:
+def switch(
+    service: Service, control: ControlPlane, candidate: Container, former: Sequence[Container]
+) -> None:
     """Let the candidate in and the ``former`` containers end. Raises NotServed if it has ended.
 
-    A container that is stopped serves the calls that it has, and takes no more: those find the
+    A server that is drained answers the calls that it has, and takes no more: those find the
     candidate, for both have the same names until then.
     """
     docker("image", "tag", candidate.image, service.live_image)
     candidates.let_in(service, candidate)
     _check_alive(candidate)
-    running = [one.id for one in former if one.running]
+    running = [one for one in former if one.running]
+    for one in running:
+        _drain(service, control, one)
     if running:
-        docker("container", "stop", *running)
+        docker("container", "stop", *(one.id for one in running))
     candidates.adopt(service, candidate)
 
 
@@ -59,6 +64,7 @@ def step_back(service: Service, failed: Container, old: Container) -> None:
         return bool(found) and found[0]["State"].get("Health", {}).get("Status") == "healthy"
 
     docker("image", "tag", old.image, service.live_image)
+    docker("container", "update", f"--restart={service.restart_policy}", old.id)
     docker("container", "start", old.id)
     if not until(healthy, _HEALTHY_S, 0.2):
         raise StackctlError(
@@ -98,6 +104,23 @@ def repair(service: Service) -> None:
     for one in containers:
         if one.id != keep.id:
             end(one)
+
+
+def _drain(service: Service, control: ControlPlane, former: Container) -> None:
+    """Have a server answer its calls and end; one that does not is left to be stopped."""
+    # It ends by itself then, and is not to be started again.
+    docker("container", "update", "--restart=no", former.id)
+    network = service.control_networks()[0]
+    try:
+        answer(control.begin("drain", f"{former.address(network)}:{PORT}"))
+    except StackctlError:
+        return
+
+    def ended() -> bool:
+        found = inspect("container", former.id)
+        return not found or not found[0]["State"]["Running"]
+
+    until(ended, _DRAINED_S, 0.1)
 
 
 def _check_alive(container: Container) -> None:
