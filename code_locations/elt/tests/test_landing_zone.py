@@ -94,7 +94,7 @@ def test_seed_fills_an_empty_landing_zone_once(tmp_path: Path) -> None:
 
 
 def test_every_declared_file_has_a_sample() -> None:
-    declared = {table.file_name for table in (CUSTOMERS, ORDERS, PRODUCTS)}
+    declared = {f"{table.name}.csv" for table in (CUSTOMERS, ORDERS, PRODUCTS)}
     assert {path.name for path in SAMPLE_FOLDER.glob("*.csv")} == declared
 
 

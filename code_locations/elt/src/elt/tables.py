@@ -65,11 +65,6 @@ class Table:
         """Names of all columns, in the table's order."""
         return tuple(column.name for column in self.columns)
 
-    @property
-    def file_name(self) -> str:
-        """Name of the table's file in the landing zone."""
-        return f"{self.name}.csv"
-
 
 CUSTOMERS = Table(
     name="customers",

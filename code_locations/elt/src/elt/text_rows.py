@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from elt.sources import CopySource
-from elt.sources.base import MORE, BadRow, Row, TextSource, copy_line
-from elt.sources.streams import CHUNK_BYTES
+from elt.sources.base import MORE, BadRow, Row, TextSource, copy_line, in_chunks
 from elt.tables import Table
 
 TEXT_LIMIT = 1000
@@ -26,16 +25,7 @@ class TextRows(TextSource):
         return self._source.bytes_read
 
     def chunks(self) -> Iterator[bytes]:
-        parts: list[bytes] = []
-        size = 0
-        for row in self._source.rows():
-            parts.append(self._line(row))
-            size += len(parts[-1])
-            if size >= CHUNK_BYTES:
-                yield b"".join(parts)
-                parts, size = [], 0
-        if parts:
-            yield b"".join(parts)
+        return in_chunks(self._line(row) for row in self._source.rows())
 
     def rows(self) -> Iterator[Row | BadRow]:
         return self._source.rows()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from elt.errors import BadInput
+from elt.sources.streams import CHUNK_BYTES
 from elt.tables import Table
 
 # PostgreSQL's own limit is 1,600, of which dropped columns keep their part for ever.
@@ -121,6 +122,34 @@ def refuse_new(uri: str, table: Table, names: Sequence[str], line: int | None = 
         raise BadInput(uri, named, line=line, column=names[0])
 
 
+def undeclared(
+    uri: str, table: Table, found: Iterable[str], line: int | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the names found, those that the table does not declare, and those that it is to get.
+
+    Raises BadInput when the table refuses such, or no column can be given that name.
+    """
+    declared = set(table.column_names)
+    new = tuple(name for name in found if name not in declared)
+    refuse_new(uri, table, new, line)
+    if table.new_columns != "add":
+        return new, ()
+    check_added(uri, new)
+    return new, new
+
+
+def wrong_columns(table: Table, found: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with a file's columns, and the first one that it is wrong with."""
+    problems = {
+        "is missing": [name for name in table.column_names if name not in found],
+        "is there twice": sorted({name for name in found if found.count(name) > 1}),
+    }
+    for problem, names in problems.items():
+        if names:
+            return f"column {', '.join(map(repr, names))} {problem}", names[0]
+    return None
+
+
 def check_added(uri: str, names: Iterable[str]) -> None:
     """Raises BadInput for a name that no column can be given."""
     for name in names:
@@ -153,6 +182,20 @@ def copy_line(values: Iterable[str | None], errors: str = "surrogatepass") -> by
     line = "\t".join(r"\N" if value is None else value.translate(_ESCAPES) for value in values)
     # A lone surrogate, which JSON can spell, is PostgreSQL's to refuse.
     return f"{line}\n".encode(errors=errors)
+
+
+def in_chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of about CHUNK_BYTES, none of them empty."""
+    waiting: list[bytes] = []
+    size = 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def json_text(value: Any) -> str | None:

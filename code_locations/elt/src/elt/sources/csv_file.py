@@ -9,10 +9,10 @@ from elt.landing_zone import Readable
 from elt.sources.base import (
     BadRow,
     Row,
-    check_added,
     check_count,
-    refuse_new,
     shortened,
+    undeclared,
+    wrong_columns,
 )
 from elt.sources.streams import LINE_LIMIT_BYTES, Counted, as_utf8, lines
 from elt.tables import Table
@@ -159,23 +159,12 @@ class CsvSource:
 
     def _take_columns(self, header: Sequence[str], table: Table) -> None:
         check_count(self.uri, len(header))
-        declared = table.column_names
-        problems = {
-            "is missing": [name for name in declared if name not in header],
-            "is there twice": sorted({name for name in header if header.count(name) > 1}),
-        }
-        for problem, names in problems.items():
-            if names:
-                named = f"column {', '.join(map(repr, names))} {problem}"
-                reason = f"{named}; the header is {shortened(','.join(header))!r}"
-                raise BadInput(self.uri, reason, line=1, column=names[0])
-        self.new_columns = tuple(name for name in header if name not in declared)
-        refuse_new(self.uri, table, self.new_columns, line=1)
-        self.extra: tuple[str, ...] = ()
-        if table.new_columns == "add":
-            check_added(self.uri, self.new_columns)
-            self.extra = self.new_columns
-        wanted = {*declared, *self.extra}
+        if wrong := wrong_columns(table, header):
+            problem, column = wrong
+            reason = f"{problem}; the header is {shortened(','.join(header))!r}"
+            raise BadInput(self.uri, reason, line=1, column=column)
+        self.new_columns, self.extra = undeclared(self.uri, table, header, line=1)
+        wanted = {*table.column_names, *self.extra}
         self.columns = tuple(
             name if name in wanted else f"__ignored_{number}"
             for number, name in enumerate(header, start=1)

@@ -15,10 +15,11 @@ from elt.sources.base import (
     check_added,
     check_count,
     copy_line,
+    in_chunks,
     refuse_new,
     shortened,
 )
-from elt.sources.streams import CHUNK_BYTES, Counted, as_utf8, lines
+from elt.sources.streams import Counted, as_utf8, lines
 from elt.tables import Table
 
 
@@ -65,18 +66,13 @@ class JsonlSource(TextSource):
         return tuple(self._new)
 
     def chunks(self) -> Iterator[bytes]:
-        parts: list[bytes] = []
-        size = 0
+        return in_chunks(self._copy_lines())
+
+    def _copy_lines(self) -> Iterator[bytes]:
         for row in self.rows():
             if isinstance(row, BadRow):
                 raise RowError(self.uri, row.reason, line=row.line)
-            parts.append(copy_line(row.values))
-            size += len(parts[-1])
-            if size >= CHUNK_BYTES:
-                yield b"".join(parts)
-                parts, size = [], 0
-        if parts:
-            yield b"".join(parts)
+            yield copy_line(row.values)
 
     def rows(self) -> Iterator[Row | BadRow]:
         for number, line in enumerate(lines(self.uri, self._stream), start=1):

@@ -13,9 +13,9 @@ from elt.sources.base import (
     BadRow,
     Row,
     TextSource,
-    check_added,
     check_count,
-    refuse_new,
+    undeclared,
+    wrong_columns,
 )
 from elt.sources.streams import CHUNK_BYTES
 from elt.tables import Table
@@ -117,19 +117,10 @@ class ParquetSource(TextSource):
 
     def _take_columns(self, found: Sequence[str], table: Table) -> None:
         check_count(self.uri, len(found))
-        problems = {
-            "is missing": [name for name in table.column_names if name not in found],
-            "is there twice": sorted({name for name in found if found.count(name) > 1}),
-        }
-        for problem, names in problems.items():
-            if names:
-                reason = f"column {', '.join(map(repr, names))} {problem}"
-                raise BadInput(self.uri, reason, column=names[0])
-        self.new_columns = tuple(name for name in found if name not in table.column_names)
-        refuse_new(self.uri, table, self.new_columns)
-        if table.new_columns == "add":
-            check_added(self.uri, self.new_columns)
-            self.extra = self.new_columns
+        if wrong := wrong_columns(table, found):
+            problem, column = wrong
+            raise BadInput(self.uri, problem, column=column)
+        self.new_columns, self.extra = undeclared(self.uri, table, found)
         self.columns = (*table.column_names, *self.extra)
 
     def _seekable(self, stream: Readable) -> tuple[Any, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from elt.sources.base import BadRow, Row, TextSource, check_added, copy_line, json_text, refuse_new
+from elt.sources.base import BadRow, Row, TextSource, copy_line, json_text, undeclared
 from elt.tables import Table
 
 _RECORDS_PER_CHUNK = 1000
@@ -19,12 +19,8 @@ class RecordSource(TextSource):
         super().__init__(uri)
         self._records = records
         self._bytes_read = 0
-        known = set(table.column_names)
-        self.new_columns = tuple(sorted({name for record in records for name in record} - known))
-        refuse_new(uri, table, self.new_columns)
-        if table.new_columns == "add":
-            check_added(uri, self.new_columns)
-            self.extra = self.new_columns
+        found = sorted({name for record in records for name in record})
+        self.new_columns, self.extra = undeclared(uri, table, found)
         self.columns = (*table.column_names, *self.extra)
 
     @property

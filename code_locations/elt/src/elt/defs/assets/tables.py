@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from time import perf_counter
 from typing import Any
 
@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from elt.defs.resources import LandingZoneResource
+from elt.landing_files import midnight
 from elt.landing_load import Outcome, day_versions, load_from_landing_zone
 from elt.landing_zone import LandingZone
 from elt.postgres import PostgresResource
@@ -68,7 +69,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
 def _partitions(table: Table) -> dg.DailyPartitionsDefinition | None:
     if table.day_column is None or table.first_day is None:
         return None
-    first = datetime(table.first_day.year, table.first_day.month, table.first_day.day, tzinfo=UTC)
+    first = midnight(table.first_day)
     # With an offset of 1 the present day is the last.
     return dg.DailyPartitionsDefinition(first, timezone="UTC", end_offset=1)
 
