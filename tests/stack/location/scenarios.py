@@ -1,6 +1,7 @@
 """A code location for tests alone: what the product's own locations must not be made to do."""
 
 import atexit
+import datetime
 import os
 import pathlib
 import signal
@@ -145,7 +146,17 @@ def stillborn_job() -> None:
     say_hello()
 
 
+# The shortest window that there is.
+@dg.asset(freshness_policy=dg.FreshnessPolicy.time_window(datetime.timedelta(seconds=60)))
+def soon_stale() -> None:
+    """Nobody makes it anew."""
+
+
+# One location of the two is enough.
+first = os.environ["DAGSTER_LOCATION_NAME"] == "scenarios"
+
 defs = dg.Definitions(
+    assets=[soon_stale] if first else [],
     jobs=[
         tick_job,
         hanging_job,
@@ -158,7 +169,6 @@ defs = dg.Definitions(
         stillborn_job,
         vanishing_job,
     ],
-    # One location of the two is enough.
-    schedules=[tick_schedule] if os.environ["DAGSTER_LOCATION_NAME"] == "scenarios" else [],
+    schedules=[tick_schedule] if first else [],
     executor=dg.in_process_executor,
 )

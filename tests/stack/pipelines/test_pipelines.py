@@ -101,14 +101,22 @@ def test_models_have_their_checks_and_descriptions(stack: Stack) -> None:
     assert orders["description"].startswith("Paid orders")
 
 
-def test_tables_that_people_read_are_seen_to_be_fresh(stack: Stack) -> None:
+def test_tables_that_people_read_are_seen_to_be_fresh_and_others_stale(stack: Stack) -> None:
+    launch(stack, "scenarios", "__ASSET_JOB", assets=["soon_stale"]).wait()
     launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
 
-    def fresh() -> None:
-        for name in ("revenue_by_day", "my_analytics_asset"):
-            assert assets(stack)[name]["freshnessStatusInfo"]["freshnessStatus"] == "HEALTHY"
+    def seen() -> None:
+        status = {
+            name: assets(stack)[name]["freshnessStatusInfo"]["freshnessStatus"]
+            for name in ("revenue_by_day", "my_analytics_asset", "soon_stale")
+        }
+        assert status == {
+            "revenue_by_day": "HEALTHY",
+            "my_analytics_asset": "HEALTHY",
+            "soon_stale": "DEGRADED",
+        }
 
-    until(fresh, seconds=90, every=2)
+    until(seen, seconds=150, every=2)
 
 
 @pytest.fixture
