@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from harness import Stack
 from runs import launch
@@ -141,3 +142,39 @@ def test_a_waiting_run_keeps_the_image_that_it_was_created_with(stack: Stack) ->
         source.write_text(original)
         stack.compose("up", "--detach", "--build", "--wait", "--no-deps", "elt")
         stack.compose("up", "--detach", "--wait", "daemon")
+
+
+_CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5).close()
+    print("connected")
+except OSError as error:
+    print("refused:", error)
+"""
+
+
+def connects(stack: Stack, service: str, host: str, port: int) -> bool:
+    """Whether a service, and so each copy of it, reaches an address."""
+    command = ["exec", "-T", service, "python", "-c", _CONNECT, host, str(port)]
+    answer = stack.compose(*command).strip()
+    assert answer == "connected" or answer.startswith("refused: "), answer
+    return answer == "connected"
+
+
+def test_networks_lead_where_a_location_must_go_and_nowhere_else(
+    stack: Stack, users_api: HTTPServer
+) -> None:
+    for location in ("elt", "analytics"):
+        assert connects(stack, location, "postgres", 5432)
+        for name in ("webserver", "webserver-ui", "web_gateway", "docker_gateway"):
+            for port in (3000, 8080, 2375):
+                assert not connects(stack, location, name, port), (name, port)
+    assert connects(stack, "webserver", "elt", 4000)
+    assert connects(stack, "elt", "object-store", 8333)
+    assert not connects(stack, "analytics", "object-store", 8333)
+    # The users API stands for the outside.
+    assert connects(stack, "elt", users_api.host, users_api.port)
+    assert not connects(stack, "analytics", users_api.host, users_api.port)
+    for service in ("webserver", "daemon"):
+        assert not connects(stack, service, "object-store", 8333)

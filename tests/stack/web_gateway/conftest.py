@@ -28,7 +28,7 @@ def upstream(request: pytest.FixtureRequest) -> Upstream:
     return Upstream(
         f"{stack.project}/web-gateway:live",
         f"{stack.project}_web",
-        "webserver:3000",
+        "webserver-ui:3000",
         f"{stack.project}/secrets:live",
     )
 

@@ -24,6 +24,9 @@ from control_plane.errors import StackError
 from control_plane.instance import migrate_instance, set_missing_pool_limits
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+WebserverUrl = Annotated[
+    str, typer.Option("--url", envvar="WEBSERVER_URL", help="Address of the webserver.")
+]
 # At least this wide: a long name that is cut is worse than a line that the terminal wraps.
 console = Console(soft_wrap=True, width=max(Console().width, 160))
 problems = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -135,7 +138,7 @@ def await_release(
     location: Annotated[str, typer.Argument(help="A code location.")],
     image: Annotated[str, typer.Argument(help="The image that its code server names.")],
     seconds: Annotated[float, typer.Option(help="How long to wait at most.")] = 60,
-    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",
+    url: WebserverUrl = "http://localhost:3000",
 ) -> None:
     """Wait until the webserver serves a location from this image; 1 when it does not."""
     with _one_line_errors():
@@ -146,7 +149,7 @@ def await_release(
 def publish(
     source: Annotated[Path, typer.Argument(help="The workspace file.")],
     target: Annotated[Path, typer.Argument(help="Where webserver and daemon read it.")],
-    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://webserver:3000",
+    url: WebserverUrl = "http://localhost:3000",
     seconds: Annotated[float, typer.Option(help="How long to wait for the webserver.")] = 150,
 ) -> None:
     """Hand the workspace file over, if it holds, and let a webserver that runs read it anew.
@@ -166,7 +169,7 @@ def publish(
 
 @app.command("status")
 def status_command(
-    url: Annotated[str, typer.Option(help="Address of the webserver.")] = "http://localhost:3000",
+    url: WebserverUrl = "http://localhost:3000",
     show_url: Annotated[
         str | None, typer.Option(help="Address to show, where people see another one.")
     ] = None,
