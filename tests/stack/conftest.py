@@ -47,8 +47,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, users_api: HTTPServer) -> It
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The engine restarts after everything else: what first start left is gone then."""
-    items.sort(key=lambda item: "engine_restart" in item.nodeid)
+    """The engine restarts after everything else: what first start left is gone then. Before
+    that, what all others have left is searched for secrets."""
+    late = ["secrets_nowhere", "engine_restart"]
+    items.sort(key=lambda item: [name in item.nodeid for name in reversed(late)])
 
 
 @pytest.hookimpl(hookwrapper=True)
