@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove user user-remove dev test soak bench check lint format reset engine base-images
+.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove user user-remove secrets-rotate dev test soak bench check lint format reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -54,6 +54,9 @@ user: ## Let someone use the UI from elsewhere: NAME=alice ROLE=viewer or editor
 
 user-remove: ## Take that back: NAME=alice
 	@$(CTL)/user remove "$${NAME-}"
+
+secrets-rotate: ## Make every password anew; runs that are under way end first, queued ones wait
+	@$(CTL)/stackctl rotate-secrets $(if $(WAIT),--wait=$(WAIT))
 
 dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing else
 	@deploy/embedded/dev

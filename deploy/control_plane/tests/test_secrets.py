@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from control_plane.errors import StackError
-from control_plane.secrets import Share, parse_share, provision, read
+from control_plane.secrets import Share, main, parse_share, provision, read
 
 
 def test_missing_secrets_are_made_and_present_ones_kept(tmp_path: Path) -> None:
@@ -71,3 +71,17 @@ def test_reading_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     with pytest.raises(StackError, match="empty is empty"):
         read(tmp_path, "empty")
+
+
+def test_present_ones_are_renewed_when_asked_but_for_those_to_keep(tmp_path: Path) -> None:
+    vault, consumer = tmp_path / "all", tmp_path / "migrate"
+    consumer.mkdir()
+    share = f"--share={consumer}=superuser,superuser_former,elt,mine"
+    main([f"--directory={vault}", share])
+    before = {name: read(vault, name) for name in ("superuser", "elt", "mine")}
+    main([f"--directory={vault}", share, "--renew", "--keep=mine"])
+    after = {name: read(vault, name) for name in before}
+    assert after["mine"] == before["mine"]
+    assert len({after["superuser"], after["elt"], before["superuser"], before["elt"]}) == 4
+    assert read(consumer, "superuser_former") == before["superuser"]
+    assert {name: read(consumer, name) for name in after} == after

@@ -66,6 +66,18 @@ def vanishing_job() -> None:
 
 
 @dg.op
+def take_time() -> None:
+    """Long enough for others to find it under way."""
+    time.sleep(20)
+
+
+@dg.job
+def slow_job() -> None:
+    """Ends by itself, after a while."""
+    take_time()
+
+
+@dg.op
 def linger() -> None:
     """Keeps the process alive after its run has ended."""
     atexit.register(time.sleep, 60)
@@ -166,6 +178,7 @@ defs = dg.Definitions(
         import_fails_job,
         import_hangs_job,
         lingering_job,
+        slow_job,
         stillborn_job,
         vanishing_job,
     ],

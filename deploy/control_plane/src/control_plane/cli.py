@@ -68,6 +68,7 @@ def migrate(
             os.environ.get("POSTGRES_HOST", "postgres"),
             int(os.environ.get("POSTGRES_PORT", "5432")),
             secrets.read(secret_dir, "postgres_password"),
+            _former(secret_dir),
         )
         control_password = secrets.read(secret_dir, "dagster_password")
         location_passwords = {
@@ -78,6 +79,11 @@ def migrate(
         set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")
         database.grant_run_rights(server, sql_dir)
         console.print(f"databases, roles and storage are up to date for: {names}")
+
+
+def _former(secret_dir: Path) -> str | None:
+    name = f"postgres_password{secrets.FORMER}"
+    return secrets.read(secret_dir, name) if (secret_dir / name).exists() else None
 
 
 @app.command("after-locations")

@@ -24,11 +24,12 @@ _START_DEADLINE_S = 60
 
 @dataclass(frozen=True)
 class Server:
-    """Where Postgres answers, and its superuser's password."""
+    """Where Postgres answers, and its superuser's password; and the one that it may still have."""
 
     host: str
     port: int
     password: str
+    former: str | None = None
 
 
 @contextmanager
@@ -61,11 +62,20 @@ def _not_yet_up(error: BaseException) -> bool:
     reraise=True,
 )
 def _open(server: Server, database: str) -> Any:
+    try:
+        return _log_in(server, database, server.password)
+    except psycopg2.OperationalError as error:
+        if server.former is None or _not_yet_up(error):
+            raise
+        return _log_in(server, database, server.former)
+
+
+def _log_in(server: Server, database: str, password: str) -> Any:
     return psycopg2.connect(
         host=server.host,
         port=server.port,
         user="postgres",
-        password=server.password,
+        password=password,
         dbname=database,
         connect_timeout=5,
         application_name="control-plane migrate",
@@ -82,6 +92,7 @@ def provision(
     owns a schema of its own name.
     """
     with connect(server, "postgres") as connection, connection.cursor() as cursor:
+        _ensure_role(cursor, "postgres", server.password)
         _ensure_role(cursor, CONTROL_ROLE, control_password)
         _ensure_role(cursor, RUN_ROLE, None)
         for role, password in location_passwords.items():

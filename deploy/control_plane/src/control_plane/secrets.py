@@ -10,7 +10,7 @@ import argparse
 import re
 import secrets as random_source
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,18 @@ from control_plane.web_access import renew_certificate
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SHARE = re.compile(r"(?P<directory>[^:=]+)(:(?P<owner>\d+))?=(?P<names>.+)")
+
+
+FORMER = "_former"
+"""Ends the name of a secret that holds what another one was before."""
+
+
+class _All:
+    def __contains__(self, _name: object) -> bool:
+        return True
+
+
+ALL: Container[str] = _All()
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,13 @@ def parse_share(text: str) -> Share:
     return Share(Path(match["directory"]), owner, names)
 
 
-def provision(vault: Path, names: Iterable[str], shares: Iterable[Share] = ()) -> list[str]:
+def provision(
+    vault: Path, names: Iterable[str], shares: Iterable[Share] = (), keep: Container[str] = ALL
+) -> list[str]:
     """Make the missing secrets in ``vault`` and bring every share in line with it.
 
-    Present secrets are never changed. Returns the names that were made, in order.
+    Of the present ones those in ``keep`` are not changed. A secret that has a second one of its
+    name and ``_former`` leaves its value there. Returns the names that were made, in order.
     """
     shares = list(shares)
     wanted = [*names, *(name for share in shares for name in share.names)]
@@ -54,7 +69,10 @@ def provision(vault: Path, names: Iterable[str], shares: Iterable[Share] = ()) -
     vault.mkdir(parents=True, exist_ok=True)
     for name in dict.fromkeys(wanted):
         _check_name(name)
-        if not (vault / name).exists():
+        present = (vault / name).exists()
+        if not present or (name not in keep and not name.endswith(FORMER)):
+            if present and name + FORMER in wanted:
+                write(vault / (name + FORMER), read(vault, name), owner=None)
             write(vault / name, random_source.token_urlsafe(32), owner=None)
             made.append(name)
         # One that a person put there has the mode of that person's tool.
@@ -105,10 +123,17 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="DIRECTORY[:UID]",
         help="where a self-signed certificate of the web gateway is kept",
     )
+    parser.add_argument(
+        "--renew", action="store_true", help="make present ones anew, too, but for those to keep"
+    )
+    parser.add_argument(
+        "--keep", action="append", default=[], metavar="NAME", help="not to be made anew"
+    )
     options = parser.parse_args(arguments)
     try:
         shares = [parse_share(text) for text in options.share]
-        made = provision(options.directory, options.names, shares)
+        keep = options.keep if options.renew else ALL
+        made = provision(options.directory, options.names, shares, keep)
         if options.certificate:
             directory, _, owner = options.certificate.partition(":")
             if renew_certificate(Path(directory), int(owner) if owner else None):

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from stackctl import image_cli, ship_cli, watch_cli
+from stackctl import image_cli, rotation, ship_cli, watch_cli
 from stackctl.console import complain
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
 from stackctl.location.commands import app as location_app
@@ -32,6 +32,7 @@ for command in (
     image_cli.images,
 ):
     app.command()(command)
+app.command("rotate-secrets")(rotation.rotate_secrets)
 app.add_typer(location_app, name="location")
 
 

@@ -1,0 +1,85 @@
+"""Every password is changed in a running stack; no run is lost, and the old ones open nothing."""
+
+from __future__ import annotations
+
+import subprocess
+
+from harness import Stack, until
+from runs import ONCE, launch
+
+CONSUMERS = {
+    "postgres": ["postgres_password"],
+    "webserver": ["dagster_password"],
+    "elt": ["elt_password", "object_store_access_key", "object_store_secret_key"],
+    "analytics": ["analytics_password"],
+}
+
+
+def secrets(stack: Stack) -> dict[str, str]:
+    """The values, as their consumers see them."""
+    return {
+        name: stack.compose("exec", "-T", service, "cat", f"/run/secrets/{name}")
+        for service, names in CONSUMERS.items()
+        for name in names
+    }
+
+
+def logs_in(stack: Stack, role: str, password: str) -> bool:
+    """Whether Postgres lets a role in over the network."""
+    command = ["exec", "-T", "-e", f"PGPASSWORD={password}", "postgres"]
+    psql = ["psql", "-h", "postgres", "-U", role, "-d", "dagster", "-Atc", "SELECT 'welcome'"]
+    return "welcome" in stack.compose(*command, *psql, check=False)
+
+
+def begin(stack: Stack) -> subprocess.Popen[str]:
+    """The user's command, in the background."""
+    return subprocess.Popen(
+        ["make", "secrets-rotate"],
+        cwd=stack.folder,
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_all_are_new_and_no_run_is_lost(stack: Stack) -> None:
+    before = secrets(stack)
+    # It ends by itself, some seconds after it has been found under way.
+    under_way = launch(stack, "scenarios", "slow_job")
+    under_way.wait("STARTED")
+    with begin(stack) as rotation:
+
+        def daemon_is_away() -> None:
+            state = stack.compose("ps", "--all", "--format", "{{.State}}", "daemon")
+            assert state.strip() == "exited"
+
+        until(daemon_is_away, seconds=60)
+        queued = launch(stack, "elt", "sync_tables_job")
+        said, _ = rotation.communicate(timeout=300)
+    assert rotation.returncode == 0, said
+    assert "every password and key is new" in said
+    under_way.wait("SUCCESS")
+    queued.wait("SUCCESS", seconds=180)
+    after = secrets(stack)
+    assert not set(before.values()) & set(after.values())
+    for role, name in {"postgres": "postgres", "elt": "elt", "analytics": "analytics"}.items():
+        assert logs_in(stack, role, after[f"{name}_password"]), role
+        assert not logs_in(stack, role, before[f"{name}_password"]), role
+    for value in (*before.values(), *after.values()):
+        assert value not in said
+    # The object store has the new keys alone.
+    launch(stack, "elt", "sync_tables_job").wait("SUCCESS", seconds=180)
+
+
+def test_a_run_that_does_not_end_stops_it(stack: Stack) -> None:
+    before = secrets(stack)
+    run = launch(stack, "scenarios", "hanging_job", tags=ONCE)
+    run.wait("STARTED")
+    said = stack.run("make", "secrets-rotate", "WAIT=2", check=False)
+    assert run.id in said and "Nothing was changed" in said
+    assert "Traceback" not in said
+    assert secrets(stack) == before
+    assert run.status == "STARTED"
+    run.terminate()
+    run.wait("CANCELED")
