@@ -1,5 +1,6 @@
 """A checkout of its own for the tests, and the stack that is started in it as a user would."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -151,12 +152,12 @@ class Stack:
         """kill -9 of all of it at once, Postgres and watchdog included."""
         processes = self.processes()
         for process in processes:
-            process.suspend()
+            # Some end by themselves in this moment.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
         for process in [*processes, *self.processes()]:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
         wait_for("everything is gone", lambda: not self.processes(), 20)
 
 

@@ -22,6 +22,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 REPOSITORY = Path(__file__).resolve().parents[2]
 ARTIFACTS = REPOSITORY / ".artifacts"
 FINAL = {"SUCCESS", "FAILURE", "CANCELED"}
+# A stack beside another one leaves out what none of its scenarios uses: standby workers for the
+# tests' own location, and a run each minute.
+QUIET = os.environ.get("QUIET_STACK") == "yes"
 
 T = TypeVar("T")
 
@@ -54,7 +57,7 @@ class Stack:
     settings: dict[str, str] = field(default_factory=dict)
     # A compose file that adds code locations to the product's own, and their names.
     additions: str = "tests/stack/compose.tests.yml"
-    added_locations: tuple[str, ...] = ("scenarios", "ready")
+    added_locations: tuple[str, ...] = ("scenarios",) if QUIET else ("scenarios", "ready")
     # What `make up` printed, and what the services had logged by then.
     first_start: str = ""
     first_logs: str = ""
@@ -71,6 +74,8 @@ class Stack:
         return os.environ | {
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": ":".join(files),
+            "COMPOSE_PROFILES": "" if QUIET else "ready",
+            "TICKS": "no" if QUIET else "yes",
             "WEBSERVER_PORT": str(self.port),
             **self.settings,
         }

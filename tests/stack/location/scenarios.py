@@ -182,6 +182,6 @@ defs = dg.Definitions(
         stillborn_job,
         vanishing_job,
     ],
-    schedules=[tick_schedule] if first else [],
+    schedules=[tick_schedule] if first and os.environ.get("TICKS") != "no" else [],
     executor=dg.in_process_executor,
 )
