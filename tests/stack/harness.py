@@ -22,8 +22,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 REPOSITORY = Path(__file__).resolve().parents[2]
 ARTIFACTS = REPOSITORY / ".artifacts"
 FINAL = {"SUCCESS", "FAILURE", "CANCELED"}
-# A stack beside another one leaves out what none of its scenarios uses: standby workers for the
-# tests' own location, and a run each minute.
+# A stack beside another one leaves out what none of its scenarios uses, and what takes CPU from
+# both: standby workers, and a run each minute.
 QUIET = os.environ.get("QUIET_STACK") == "yes"
 
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class Stack:
             "COMPOSE_FILE": ":".join(files),
             "COMPOSE_PROFILES": "" if QUIET else "ready",
             "TICKS": "no" if QUIET else "yes",
+            "STANDBY_WORKERS": "0" if QUIET else "1",
             "WEBSERVER_PORT": str(self.port),
             **self.settings,
         }
