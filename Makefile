@@ -64,7 +64,7 @@ dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing el
 test: ## Run all tests that this machine allows, and name what was skipped
 	@tests/run
 
-soak: ## Prove what only shows after many times: kills of the daemon, 1000 launches
+soak: ## What `make test` leaves out: the full form of its long proofs, and further cases
 	@tests/soak
 
 bench: ## Measure side by side: launches, shipping, loading files, loading definitions; each with its peers

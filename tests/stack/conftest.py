@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from harness import Stack
+from harness import FULL, Stack
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +46,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory, users_api: HTTPServer) -> It
             stack.run("docker", "rmi", "--force", image, check=False)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The engine restarts after everything else: what first start left is gone then. Before
     that, what all others have left is searched for secrets."""
     late = ["secrets_nowhere", "engine_restart"]
     items.sort(key=lambda item: [name in item.nodeid for name in reversed(late)])
+    left = [] if FULL else [item for item in items if item.get_closest_marker("long")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.hookimpl(hookwrapper=True)

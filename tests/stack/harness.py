@@ -22,6 +22,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 REPOSITORY = Path(__file__).resolve().parents[2]
 ARTIFACTS = REPOSITORY / ".artifacts"
 FINAL = {"SUCCESS", "FAILURE", "CANCELED"}
+# What takes long has a short form; `make soak` asks for the full one.
+FULL = os.environ.get("SOAK") == "full"
 # A stack beside another one leaves out what none of its scenarios uses, and what takes CPU from
 # both: standby workers, and a run each minute.
 QUIET = os.environ.get("QUIET_STACK") == "yes"

@@ -83,6 +83,7 @@ def test_a_location_that_raises_at_import_stops_nothing_else(stack: Stack) -> No
     launch(stack, "elt", "sync_tables_job").wait()
 
 
+@pytest.mark.long
 def test_services_that_start_before_postgres_come_up_when_it_does(stack: Stack) -> None:
     stack.compose("stop", "postgres")
     stack.compose("restart", "webserver", "daemon", "analytics")

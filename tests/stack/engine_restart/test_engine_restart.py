@@ -73,6 +73,7 @@ def test_each_run_is_retried_once_and_the_stack_comes_back_by_itself(stack: Stac
     assert handed_over(later)
 
 
+@pytest.mark.long
 def test_a_deployment_is_under_way(stack: Stack) -> None:
     with put_back(stack):
         former = live(stack)

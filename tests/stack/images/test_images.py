@@ -198,6 +198,7 @@ IGNORED = "deploy/code_location/Dockerfile.dockerignore"
         ("docker-compose.yml", "LOCATION: elt", "LOCATION: other", {"elt"}),
     ],
 )
+@pytest.mark.long
 def test_what_is_built_changes_with_its_rules(
     checkout: Checkout, path: str, old: str, new: str, expected: set[str]
 ) -> None:

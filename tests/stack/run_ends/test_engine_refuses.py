@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -74,6 +75,7 @@ def test_a_registry_that_limits_its_rate_and_then_refuses(stack: Stack) -> None:
     assert "says the registry: DENIED" in run.text()
 
 
+@pytest.mark.long
 def test_a_network_that_is_gone(stack: Stack) -> None:
     network = f"{stack.project}-extra"
     stack.run("docker", "network", "create", network)

@@ -56,6 +56,7 @@ def test_killed_while_it_starts(stack: Stack) -> None:
     assert "importing for ever" in run.text()
 
 
+@pytest.mark.long
 def test_killed_while_it_finishes(stack: Stack) -> None:
     """The run has succeeded by then, and stays so."""
     run = launch(stack, "scenarios", "lingering_job")
@@ -95,7 +96,7 @@ def test_a_start_that_takes_too_long_is_stopped_and_explained(stack: Stack) -> N
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("location", ["scenarios", "ready"])
+@pytest.mark.parametrize("location", ["scenarios", pytest.param("ready", marks=pytest.mark.long)])
 def test_a_run_that_takes_longer_than_its_tag_allows(stack: Stack, location: str) -> None:
     run = launch(stack, location, "hanging_job", tags={"dagster/max_runtime": "3"})
     run.wait("FAILURE")

@@ -80,6 +80,7 @@ def test_an_end_while_the_daemon_was_away(stack: Stack) -> None:
     assert "exit code 137" in failure(run)
 
 
+@pytest.mark.long
 def test_a_container_that_was_removed_while_the_daemon_was_away(stack: Stack) -> None:
     run = launch(stack, "scenarios", "hanging_job", tags=ONCE)
     run.wait("STARTED")

@@ -54,7 +54,7 @@ def test_all_are_new_and_no_run_is_lost(stack: Stack) -> None:
             state = stack.compose("ps", "--all", "--format", "{{.State}}", "daemon")
             assert state.strip() == "exited"
 
-        until(daemon_is_away, seconds=60)
+        until(daemon_is_away, seconds=150)
         queued = launch(stack, "elt", "sync_tables_job")
         said, _ = rotation.communicate(timeout=300)
     assert rotation.returncode == 0, said

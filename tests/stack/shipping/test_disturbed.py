@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from harness import Stack, until
+from harness import FULL, Stack, until
 from releases import (
     INTERRUPTED,
     LOCKED,
@@ -58,15 +57,9 @@ def short_lived_job() -> None:
 '''
 
 _STEPS = ("Building", "Starting the release", "Gate", "Switching", "Verifying")
-_SOME = [
-    ("Gate", signal.SIGKILL),
-    ("Switching", signal.SIGKILL),
-    ("Verifying", signal.SIGKILL),
-    ("Starting the release", signal.SIGINT),
-    ("Switching", signal.SIGINT),
-]
+_SOME = [("Switching", signal.SIGKILL), ("Verifying", signal.SIGINT)]
 _ALL = [(step, how) for how in (signal.SIGKILL, signal.SIGINT) for step in _STEPS]
-INTERRUPTIONS = _ALL if os.environ.get("SOAK") == "full" else _SOME
+INTERRUPTIONS = _ALL if FULL else _SOME
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -86,6 +86,7 @@ def context(stack: Stack, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("context")
+@pytest.mark.long
 def test_another_host_by_a_docker_context(stack: Stack) -> None:
     assert "production *" in " ".join(stack.run("docker", "context", "ls").split())
     write_release(stack, "from afar")

@@ -62,6 +62,7 @@ def test_a_release_that_does_not_load(stack: Stack, code: str, words: str) -> No
     check_refused(stack, words)
 
 
+@pytest.mark.long
 def test_a_release_that_never_serves(stack: Stack) -> None:
     write(stack, "import time\n\ntime.sleep(3600)\n")
     check_refused(stack, "did not serve within 5 s", REFUSED, "--gate-seconds=5")

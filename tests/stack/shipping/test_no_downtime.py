@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import threading
 import time
@@ -15,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from harness import Stack, until
+from harness import FULL, Stack, until
 from releases import JOB, TICK, deploy, put_back, write
 from runs import Run, launch, runs_of
 
-DEPLOYS = 20 if os.environ.get("SOAK") == "full" else 2
+DEPLOYS = 20 if FULL else 2
 
 # Each call on a channel of its own, as webserver and daemon make them.
 _GRPC_CLIENT = """

@@ -61,6 +61,7 @@ def test_make_watch(stack: Stack) -> None:
     assert {k: v for k, v in containers(stack).items() if "-elt-" not in k} == others
 
 
+@pytest.mark.long
 def test_docker_compose_watch(stack: Stack) -> None:
     others = {k: v for k, v in containers(stack).items() if "-elt-" not in k}
     process = subprocess.Popen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import time
@@ -11,11 +10,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness import FINAL, Stack, until
+from harness import FINAL, FULL, Stack, until
 from runs import ONCE, Run, launch
 from standby_pool import handed_over, pool_is_full
 
-FULL = os.environ.get("SOAK") == "full"
 KILLS = 30 if FULL else 3
 LAUNCHES = 1000 if FULL else 40
 # What a launch may leave in the daemon: nothing. Pools of sockets and threads fill up at first.
@@ -107,6 +105,7 @@ def short_grace(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_grace")
+@pytest.mark.long
 def test_launches_leave_nothing_in_the_daemon(stack: Stack) -> None:
     launch_all(stack, WARM_UP)
     before = Daemon.now(stack)

@@ -110,6 +110,7 @@ def test_more_memory_than_the_tag_allows(stack: Stack) -> None:
     assert "memory limit 250 MiB" in run.text()
 
 
+@pytest.mark.long
 def test_less_memory_than_a_worker_has_taken_already_starts_cold(stack: Stack) -> None:
     """The engine refuses the limit; what happens to the run is what happens to it anywhere."""
     pool_is_full(stack)

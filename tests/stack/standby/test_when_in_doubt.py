@@ -33,6 +33,7 @@ def test_workers_that_were_killed_while_they_waited(stack: Stack) -> None:
     ran_once(launch(stack, "ready", "tick_job"))
 
 
+@pytest.mark.long
 def test_workers_that_were_removed_while_they_waited(stack: Stack) -> None:
     for worker in pool_is_full(stack):
         stack.run("docker", "rm", "--force", worker)
@@ -50,6 +51,7 @@ def test_a_worker_that_does_not_begin(stack: Stack) -> None:
     assert handed_over(run), "it was never given to one of them"
 
 
+@pytest.mark.long
 def test_a_worker_that_is_frozen(stack: Stack) -> None:
     """The engine thaws it as it ends it; then it may or may not come to its run."""
     for worker in pool_is_full(stack):
@@ -77,6 +79,7 @@ def killed_daemon(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("killed_daemon")
+@pytest.mark.long
 def test_the_daemon_ended_before_it_chose_a_worker(stack: Stack) -> None:
     run = launch(stack, "ready", "tick_job")
     starting(stack, run)
@@ -102,6 +105,7 @@ def test_the_worker_ended_with_the_daemon(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("killed_daemon")
+@pytest.mark.long
 def test_workers_of_a_daemon_that_is_gone_are_replaced(stack: Stack) -> None:
     former = pool_is_full(stack)
     stack.compose("start", "daemon")
@@ -129,6 +133,7 @@ def claimed(stack: Stack) -> tuple[Run, str]:
     return run, worker
 
 
+@pytest.mark.long
 def test_a_service_with_other_settings_gets_other_workers(stack: Stack) -> None:
     """A worker that was copied from the former container is never used again."""
     former = pool_is_full(stack)
@@ -155,6 +160,7 @@ def no_memory(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_memory")
+@pytest.mark.long
 def test_short_memory(stack: Stack) -> None:
     assert pool(stack, "ready") == []
     run = launch(stack, "ready", "tick_job")
@@ -163,6 +169,7 @@ def test_short_memory(stack: Stack) -> None:
     assert pool(stack, "ready") == []
 
 
+@pytest.mark.long
 def test_a_plain_down_leaves_nothing_behind(stack: Stack) -> None:
     pool_is_full(stack)
     stack.compose("down")

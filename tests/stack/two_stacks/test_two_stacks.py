@@ -29,6 +29,7 @@ def other(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         other.compose("down", "--volumes", "--rmi", "local", check=False)
 
 
+@pytest.mark.long
 def test_runs_workers_and_cleaning_stay_apart(stack: Stack, other: Stack) -> None:
     mine, theirs = pool_is_full(stack), pool_is_full(other)
     assert not set(mine) & set(theirs)

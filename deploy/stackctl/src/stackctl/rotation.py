@@ -45,8 +45,8 @@ def rotate_secrets(
             _wait_for_runs(stack, wait)
             _renew(stack)
         finally:
-            with step("Starting the daemon"):
-                docker("compose", "start", "daemon")
+            # Without a word: nothing may keep it from starting, not even a terminal that is gone.
+            docker("compose", "start", "daemon")
         with step("Waiting until every service is healthy"):
             docker("compose", "up", "--detach", "--no-recreate", "--wait")
     say("every password and key is new")
