@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -12,7 +13,6 @@ from runs import launch
 
 # Reads volumes: has a shell and grep, and is there anyway.
 READER = "postgres:17-trixie"
-KEY_LINE = 60
 
 
 def read_volumes(stack: Stack, volumes: list[str], *command: str, stdin: str = "") -> str:
@@ -31,20 +31,17 @@ def volumes(stack: Stack) -> list[str]:
 
 @pytest.fixture(scope="module")
 def secrets(stack: Stack, volumes: list[str]) -> dict[str, str]:
-    """Every value: passwords, keys, and the lines of the private key, by where it was found."""
+    """Files by every value that they hold: passwords, keys, the lines of the private key."""
     of_secrets = [name for name in volumes if name.startswith(f"{stack.project}_secrets")]
-    found = read_volumes(stack, of_secrets, "cd /v && grep -r '' .")
-    values = {}
-    for line in found.splitlines():
-        file, _, value = line.partition(":")
-        if ".crt" in file or "BEGIN" in value or "END" in value:
-            continue
-        if not file.endswith(".pem") or len(value) > KEY_LINE:
-            values[value] = file
-    certificate = read_volumes(
-        stack, of_secrets, "cd /v && cat $(find . -name '*.pem') | sed -n '/CERT/,/CERT/p'"
-    )
-    values = {value: file for value, file in values.items() if value not in certificate}
+    show = 'cd /v && for file in $(find . -type f); do echo "@$file"; cat "$file"; echo; done'
+    values: dict[str, str] = {}
+    for part in read_volumes(stack, of_secrets, show).split("@./")[1:]:
+        file, _, content = part.partition("\n")
+        if key := re.search("BEGIN PRIVATE KEY-+\n(.*?)\n-+END", content, re.DOTALL):
+            # Its first line is the same in every key of a kind, its last one short.
+            values |= dict.fromkeys(key[1].split("\n")[1:-1], file)
+        else:
+            values[content.strip()] = file
     assert len(values) >= 6, sorted(values.values())
     assert all(len(value) >= 16 for value in values), "too short to be searched for"
     return values
