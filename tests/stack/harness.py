@@ -31,7 +31,7 @@ QUIET = os.environ.get("QUIET_STACK") == "yes"
 T = TypeVar("T")
 
 
-def until(what: Callable[[], T], seconds: float, every: float = 0.25) -> T:
+def until(what: Callable[[], T], seconds: float, every: float = 0.5) -> T:
     """What ``what`` returns once it raises no AssertionError; its last one after ``seconds``."""
     return Retrying(
         retry=retry_if_exception_type((AssertionError, httpx.TransportError)),

@@ -123,10 +123,15 @@ class Run:
             run = self.get()
             if run["status"] in FINAL and run["status"] not in wanted:
                 raise RuntimeError(f"run {self.id} is {run['status']}:\n{self.text()}")
-            assert run["status"] in wanted, f"run {self.id} is {run['status']}:\n{self.text()}"
+            assert run["status"] in wanted
             return run
 
-        return until(reached, seconds)
+        try:
+            return until(reached, seconds)
+        except AssertionError:
+            # All its events, which are not asked for while it is waited for: that costs CPU.
+            late = f"run {self.id} is {self.status} after {seconds} s:\n{self.text()}"
+            raise AssertionError(late) from None
 
     def stdout(self) -> str:
         """What its steps wrote, as the UI shows it."""
