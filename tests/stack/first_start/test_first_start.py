@@ -26,6 +26,7 @@ HARMLESS = re.compile(
     r'enabling "trust" authentication for local'  # initdb: the socket of its own container
     r"|No cursor for event type"  # Dagster's event log consumer, at its very first look
     r"|EventletDeprecationWarning"  # the object store's stand-in
+    r"|webserver(_viewer)?/webserver(_viewer)?[ :]"  # the web gateway: that comes or goes
 )
 
 

@@ -26,6 +26,8 @@ def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
         )
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.set_default_timeout(30_000)
+        # A page asks the webserver dozens of things, on a machine that other tests use too.
+        expect.set_options(timeout=30_000)
 
         show(page, f"{stack.url}/deployment/locations", "elt", "analytics", exact=True)
         expect(page.get_by_text("Loaded").nth(1)).to_be_visible()
