@@ -64,9 +64,13 @@ def test_the_database_was_restarted_while_they_waited(stack: Stack) -> None:
     # The webserver answers with an error once for each connection that it kept.
     stack.compose("restart", "postgres", "webserver")
     stack.compose("up", "--detach", "--wait")
-    run = launch(stack, "ready", "tick_job")
-    ran_once(run)
-    assert run.container["Id"] in before
+    used = []
+    for _ in before:
+        run = launch(stack, "ready", "tick_job")
+        ran_once(run)
+        used.append(run.container["Id"])
+    # One may be given up as too slow to begin, right after the restart; not each of them.
+    assert set(used) & set(before)
 
 
 @pytest.fixture
