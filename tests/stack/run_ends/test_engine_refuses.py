@@ -10,22 +10,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from harness import Stack, until
+from harness import Stack
 from runs import launch
-
-_IMAGES = """{ workspaceOrError { ... on Workspace { locationEntries {
-  name displayMetadata { key value } } } } }"""
-
-
-def images_served(stack: Stack) -> dict[str, str]:
-    """By location, the image that the webserver creates runs with now."""
-    entries = stack.ask(_IMAGES)["workspaceOrError"]["locationEntries"]
-    return {
-        entry["name"]: pair["value"]
-        for entry in entries
-        for pair in entry["displayMetadata"]
-        if pair["key"] == "image"
-    }
 
 
 @contextmanager
@@ -41,11 +27,9 @@ def image_of_scenarios(stack: Stack, image: str) -> Iterator[None]:
             )
         )
         stack.compose("up", "--detach", "--wait", "--no-deps", "scenarios")
-
-        def seen() -> None:
-            assert images_served(stack)["scenarios"] == image
-
-        until(seen, seconds=60)
+        # The webserver creates runs, and learns of the other image a moment later.
+        waits = ["entrypoint", "control-plane", "await-release", "scenarios", image]
+        stack.compose("exec", "-T", "webserver", *waits)
         yield
     finally:
         compose.write_text(original)

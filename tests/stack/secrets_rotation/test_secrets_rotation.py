@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from harness import Stack, until
+from releases import begin
 from runs import ONCE, launch
 
 CONSUMERS = {
@@ -31,24 +30,12 @@ def logs_in(stack: Stack, role: str, password: str) -> bool:
     return "welcome" in stack.compose(*command, *psql, check=False)
 
 
-def begin(stack: Stack) -> subprocess.Popen[str]:
-    """The user's command, in the background."""
-    return subprocess.Popen(
-        ["make", "secrets-rotate"],
-        cwd=stack.folder,
-        env=stack.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def test_all_are_new_and_no_run_is_lost(stack: Stack) -> None:
     before = secrets(stack)
     # It ends by itself, some seconds after it has been found under way.
     under_way = launch(stack, "scenarios", "slow_job")
     under_way.wait("STARTED")
-    with begin(stack) as rotation:
+    with begin(stack, "rotate-secrets") as rotation:
 
         def daemon_is_away() -> None:
             state = stack.compose("ps", "--all", "--format", "{{.State}}", "daemon")

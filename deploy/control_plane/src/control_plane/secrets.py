@@ -26,14 +26,6 @@ FORMER = "_former"
 """Ends the name of a secret that holds what another one was before."""
 
 
-class _All:
-    def __contains__(self, _name: object) -> bool:
-        return True
-
-
-ALL: Container[str] = _All()
-
-
 @dataclass(frozen=True)
 class Share:
     """Copies of some secrets for one consumer: a directory, its owner's uid, the names."""
@@ -56,12 +48,15 @@ def parse_share(text: str) -> Share:
 
 
 def provision(
-    vault: Path, names: Iterable[str], shares: Iterable[Share] = (), keep: Container[str] = ALL
+    vault: Path,
+    names: Iterable[str],
+    shares: Iterable[Share] = (),
+    keep: Container[str] | None = None,
 ) -> list[str]:
     """Make the missing secrets in ``vault`` and bring every share in line with it.
 
-    Of the present ones those in ``keep`` are not changed. A secret that has a second one of its
-    name and ``_former`` leaves its value there. Returns the names that were made, in order.
+    Present ones are not changed, unless ``keep`` names the few that are not to be. A secret that
+    has a second one of its name and ``_former`` leaves its value there. Returns the names that were made, in order.
     """
     shares = list(shares)
     wanted = [*names, *(name for share in shares for name in share.names)]
@@ -70,7 +65,8 @@ def provision(
     for name in dict.fromkeys(wanted):
         _check_name(name)
         present = (vault / name).exists()
-        if not present or (name not in keep and not name.endswith(FORMER)):
+        renewed = keep is not None and name not in keep and not name.endswith(FORMER)
+        if not present or renewed:
             if present and name + FORMER in wanted:
                 write(vault / (name + FORMER), read(vault, name), owner=None)
             write(vault / name, random_source.token_urlsafe(32), owner=None)
@@ -132,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         shares = [parse_share(text) for text in options.share]
-        keep = options.keep if options.renew else ALL
+        keep = options.keep if options.renew else None
         made = provision(options.directory, options.names, shares, keep)
         if options.certificate:
             directory, _, owner = options.certificate.partition(":")

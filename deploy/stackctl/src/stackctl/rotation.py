@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from stackctl.console import say, step
-from stackctl.docker import docker
-from stackctl.errors import REFUSED, StackctlError
+from stackctl.docker import DockerError, docker
+from stackctl.errors import REFUSED, Interrupted, StackctlError
 from stackctl.lock import lock
 from stackctl.stack import Stack
 from stackctl.waiting import until
@@ -31,7 +31,7 @@ def rotate_secrets(
 
     Queued runs wait meanwhile, schedules catch up. The UI and the code locations restart. Keys
     of an object store that is not the stack's own are kept. Interrupted, it is finished by
-    giving it again, or by `make up`.
+    giving it again.
     """
     stack = Stack.load()
     with ExitStack() as locks:
@@ -43,7 +43,13 @@ def rotate_secrets(
             docker("compose", "stop", "daemon")
         try:
             _wait_for_runs(stack, wait)
-            _renew(stack)
+            try:
+                _renew(stack)
+            except (DockerError, Interrupted) as problem:
+                raise StackctlError(
+                    f"not finished: {problem or 'interrupted'}. Some services may have former"
+                    " passwords still. Way out: give this command again"
+                ) from None
         finally:
             # Without a word: nothing may keep it from starting, not even a terminal that is gone.
             docker("compose", "start", "daemon")
@@ -87,7 +93,8 @@ def _renew(stack: Stack) -> None:
         )
     with step("Giving them to the database"):
         _migrate()
-    users = ["object_store", *stack.locations, "webserver"]
+    users = ["object_store", *stack.locations, "webserver", "webserver_viewer"]
+    users = [name for name in users if name in services]
     with step(f"Restarting who uses them: {', '.join(users)}"):
         docker("compose", "restart", *users)
 
