@@ -56,7 +56,8 @@ def provision(
     """Make the missing secrets in ``vault`` and bring every share in line with it.
 
     Present ones are not changed, unless ``keep`` names the few that are not to be. A secret that
-    has a second one of its name and ``_former`` leaves its value there. Returns the names that were made, in order.
+    has a second one of its name and ``_former`` leaves its value there. Returns the names that
+    were made, in order.
     """
     shares = list(shares)
     wanted = [*names, *(name for share in shares for name in share.names)]
