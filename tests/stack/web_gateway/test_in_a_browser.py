@@ -27,6 +27,8 @@ def page(gateway: Gateway) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.set_default_timeout(90_000)
+        # A run's container starts meanwhile, on a machine that other tests use too.
+        expect.set_options(timeout=90_000)
         yield page
         browser.close()
 
