@@ -109,10 +109,10 @@ class Merge:
         # row by row would otherwise not hold against a row that somebody else just put there.
         self._execute("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")
         days = self._left_days()
-        updated = self._write(_UPDATE, days) if self._updates else 0
+        updated = self._update(days) if self._updates else 0
         # Where every row was there and differs, none is new: that is not worth another join.
         inserted = 0 if updated == staged else self._write(_INSERT, days)
-        if not self._window and self._number("SELECT count(*) FROM {target}") == staged:
+        if missing != "keep" and not self._window and self._rows() == staged:
             missing = "keep"  # all staged rows are there now, so no others are
         deleted = self._write(_DELETE, days) if missing == "delete" else 0
         marked = self._write(_MARK, days) if missing == "mark" else 0
@@ -127,6 +127,18 @@ class Merge:
             "SELECT {day}::date, count(*) FROM {target} WHERE {day} IS NOT NULL GROUP BY 1"
         )
         return Merged(inserted=rows, days=dict(sorted(self._cursor.fetchall())))
+
+    def _update(self, days: set[datetime.date]) -> int:
+        # A hash join takes the rows as the file has them; any other takes them by key, which the
+        # index and mostly the table are ordered by. Of a million rows that are all different:
+        # 6 s instead of 8 s; where the file is in no order, 8 s instead of 15 s.
+        self._execute("SET LOCAL enable_hashjoin = off")
+        updated = self._write(_UPDATE, days)
+        self._execute("SET LOCAL enable_hashjoin = on")
+        return updated
+
+    def _rows(self) -> int:
+        return self._number("SELECT count(*) FROM {target}")
 
     def _left_days(self) -> set[datetime.date]:
         """Days that rows are about to leave: the UPDATE itself knows only where they go."""
