@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove user user-remove secrets-rotate dev test soak bench check lint format reset engine base-images
+.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom dev test soak bench check lint format reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -55,6 +55,9 @@ user: ## Let someone use the UI from elsewhere: NAME=alice ROLE=viewer or editor
 user-remove: ## Take that back: NAME=alice
 	@$(CTL)/user remove "$${NAME-}"
 
+sso-secret: ## Keep the client secret of single sign-on; asks for it
+	@$(CTL)/user sso-secret
+
 secrets-rotate: ## Make every password anew; runs that are under way end first, queued ones wait
 	@$(CTL)/stackctl rotate-secrets $(if $(WAIT),--wait=$(WAIT))
 
@@ -75,6 +78,12 @@ bench: ## Measure side by side: launches, shipping, loading files, loading defin
 
 check: ## Load every code location's definitions, as `dg check defs` does
 	@tests/check
+
+audit: ## Look up all locked packages in a database of known vulnerabilities
+	@tests/audit
+
+sbom: ## Write what is in each image of ours, as CycloneDX, into sbom/
+	@$(CTL)/stackctl sbom $(if $(IMAGE),--image=$(IMAGE))
 
 lint: ## Check style, types and scripts
 	@tests/lint

@@ -35,7 +35,7 @@ url() {
 	host=$(setting host_ip)
 	port=$(setting published)
 	case $host in
-	127.*) echo "http://localhost:$port" ;;
+	127.*) echo "http$([[ -z $(setting SSO_ISSUER) ]] || echo s)://localhost:$port" ;;
 	0.0.0.0) echo "https://$(hostname):$port" ;;
 	*) echo "https://$host:$port" ;;
 	esac

@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -135,17 +135,22 @@ class Gateway:
 
 @contextmanager
 def web_gateway(
-    upstream: Upstream, volume: str | None = None, **settings: str
+    upstream: Upstream,
+    volume: str | None = None,
+    networks: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Gateway]:
     """A gateway of its own, that logs all requests unless told otherwise.
 
-    ``volume`` holds users and certificate; with one it asks for a login, by TLS.
+    ``volume`` holds users and certificate; with one it asks for a login, by TLS. ``networks`` are
+    further ones, as ``docker run --network`` takes them.
     """
     gateway = Gateway(free_port(), f"webgw-{uuid.uuid4().hex[:8]}", tls=volume is not None)
     given = {"WEBSERVER_ADDRESS": upstream.webserver, "WEB_LOG": "all"}
     given |= {"WEBSERVER_VIEWER_ADDRESS": upstream.webserver, **settings}
     command = [
         *("docker", "run", "--detach", "--name", gateway.container, "--network", upstream.network),
+        *(f"--network={network}" for network in networks),
         *("--publish", f"127.0.0.1:{gateway.port}:8080", "--read-only", "--cap-drop=ALL"),
         *(["--volume", f"{volume}:/run/secrets:ro", "--env=WEB_BIND=0.0.0.0"] if volume else []),
         *(f"--env={name}={value}" for name, value in given.items()),

@@ -155,7 +155,9 @@ def test_no_other_namespace_of_cgroups(daemon: Caller, body: dict[str, Any], nam
     refused(daemon, daemon.ask("POST", CREATE + name, body), name)
 
 
-@pytest.mark.parametrize("option", ["CapDrop", "SecurityOpt", "ReadonlyRootfs", "Memory"])
+@pytest.mark.parametrize(
+    "option", ["CapDrop", "SecurityOpt", "ReadonlyRootfs", "Memory", "PidsLimit"]
+)
 def test_no_guard_of_the_service_is_left_out(
     daemon: Caller, body: dict[str, Any], name: str, option: str
 ) -> None:

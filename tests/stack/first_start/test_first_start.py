@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -79,10 +80,26 @@ def test_services_are_confined(stack: Stack) -> None:
         assert host["CapDrop"] == ["ALL"], name
         assert "no-new-privileges:true" in host["SecurityOpt"], name
         assert host["Memory"] > 0, name
+        assert host["PidsLimit"] == 1024, name
         assert host["LogConfig"]["Config"]["max-size"], name
         # The two that need root, and why, are in docker-compose.yml.
         root = container["Config"]["User"] in {"", "0", "0:0", "root"}
         assert root == (name in {"secrets", "docker_gateway"}), name
+
+
+def test_services_of_profiles_are_confined_too(stack: Stack) -> None:
+    shown = json.loads(stack.compose("--profile=*", "config", "--format=json"))["services"]
+    further = {"webserver_viewer", "sso"}
+    assert further <= shown.keys() - services(stack).keys()
+    for name in further:
+        service = shown[name]
+        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"] and service["mem_limit"], name
+        assert "ports" not in service, name
+    # Of the others, the image names a user, which the running ones show.
+    assert shown["sso"]["user"] == "65532:65532"
+    assert set(shown["sso"]["networks"]) == {"sso", "outside"}
 
 
 def test_only_the_ui_is_published_and_on_loopback(stack: Stack) -> None:

@@ -89,8 +89,10 @@ def test_a_run_is_confined_as_its_service_is(stack: Stack) -> None:
     run.wait()
     mine = run.container
     service = stack.inspect(stack.container("elt"))
-    for key in ("ReadonlyRootfs", "CapDrop", "SecurityOpt", "Memory", "Tmpfs", "Init", "LogConfig"):
+    alike = ("ReadonlyRootfs", "CapDrop", "SecurityOpt", "Memory", "PidsLimit", "Tmpfs", "Init")
+    for key in (*alike, "LogConfig"):
         assert mine["HostConfig"][key] == service["HostConfig"][key], key
+    assert mine["HostConfig"]["PidsLimit"] > 0
     assert mine["Config"]["User"] == service["Config"]["User"] == "10001:10001"
     assert set(mine["NetworkSettings"]["Networks"]) == set(service["NetworkSettings"]["Networks"])
     # A server's part stays with the server.

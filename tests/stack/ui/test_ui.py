@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from browser import needs_browser, new_page
 from harness import Stack, until
 from runs import launch
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+@needs_browser
 def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
     launch(stack, "elt", "sync_tables_job").wait()
     launch(stack, "analytics", "regenerate_analytics_job").wait()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=BROWSER,
-            # The tests may run as root, where Chromium has no sandbox.
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.set_default_timeout(30_000)
-        # A page asks the webserver dozens of things, on a machine that other tests use too.
-        expect.set_options(timeout=30_000)
-
+    with new_page() as page:
         show(page, f"{stack.url}/deployment/locations", "elt", "analytics", exact=True)
         expect(page.get_by_text("Loaded").nth(1)).to_be_visible()
         page.screenshot(path=artifacts / "ui-locations.png")
@@ -44,7 +31,6 @@ def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
 
         show(page, f"{stack.url}/runs", "sync_tables_job")
         page.screenshot(path=artifacts / "ui-runs.png")
-        browser.close()
 
 
 def show(page: Page, url: str, *texts: str, exact: bool = False) -> None:

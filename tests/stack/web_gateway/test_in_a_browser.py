@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from pytest_httpserver import HTTPServer
 
+from browser import launch_watch_and_terminate, needs_browser, new_page
 from web_gateways import Gateway
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
+pytestmark = needs_browser
 
 
 @pytest.fixture
-def page(gateway: Gateway) -> Iterator[Page]:
+def page() -> Iterator[Page]:
     """A page of a browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=BROWSER,
-            # The tests may run as root, where Chromium has no sandbox.
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page(viewport={"width": 1500, "height": 900})
-        page.set_default_timeout(90_000)
-        # A run's container starts meanwhile, on a machine that other tests use too.
-        expect.set_options(timeout=90_000)
+    with new_page() as page:
         yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -42,27 +31,13 @@ def nothing_forbidden(page: Page) -> Iterator[None]:
     assert not [text for text in said if "Content Security Policy" in text]
 
 
-def _close_the_welcome(page: Page) -> None:
-    skip = page.get_by_role("button", name="Skip")
-    page.add_locator_handler(skip, lambda: skip.click())
-
-
 @pytest.mark.usefixtures("nothing_forbidden")
 def test_launch_watch_and_terminate(
     gateway: Gateway, location: str, page: Page, artifacts: Path
 ) -> None:
     before = len(gateway.logs())
-    _close_the_welcome(page)
     page.goto(f"http://{gateway.host}/locations/{location}/jobs/hanging_job/playground")
-    page.get_by_role("button", name="Launch Run").click()
-    page.wait_for_url("**/runs/*")
-    run = page.url.rpartition("/")[2].partition("?")[0]
-    # It arrives over the WebSocket, while the run goes on.
-    expect(page.get_by_text("STEP_START").first).to_be_visible()
-    page.screenshot(path=artifacts / "ui-behind-the-gateway.png")
-    page.get_by_role("button", name="Terminate").first.click()
-    page.get_by_role("dialog").get_by_role("button", name="Terminate").click()
-    expect(page.get_by_text("RUN_CANCELED").first).to_be_visible()
+    run = launch_watch_and_terminate(page, artifacts / "ui-behind-the-gateway.png")
     refused = [line for line in gateway.logs()[before:] if line["rule"]]
     assert refused == []
     gateway.logged(before, mutation="launchPipelineExecution", run=run)

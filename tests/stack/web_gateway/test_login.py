@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ from http.client import HTTPException
 
 import pytest
 
-from harness import until
+from harness import Stack, until
 from web_gateway_requests import JSON, MUTATION, QUERY, REPORT
-from web_gateways import Gateway, Upstream, web_gateway
+from web_gateways import Answer, Gateway, Upstream, web_gateway
 
 PASSWORD = "planted-password-5up3r"
 ORIGIN = ("Origin", "https://{host}")
@@ -125,6 +126,43 @@ def test_a_viewer_changes_nothing(remote: Gateway, body: str) -> None:
     answer = remote.ask("POST", "/graphql", [JSON, VIEWER, length], body)
     assert answer.status == 403
     remote.logged(before, rule="role", user="vi", status=403)
+
+
+@pytest.fixture(scope="module")
+def with_viewers(stack: Stack, upstream: Upstream, volume: str) -> Iterator[Gateway]:
+    """A gateway before both webservers, as the profile `viewers` starts the second one."""
+    viewers = ("--profile=viewers",)
+    access(upstream, volume, "add", "ed", "editor")
+    access(upstream, volume, "add", "vi", "viewer")
+    stack.compose(*viewers, "up", "--detach", "--wait", "--no-deps", "webserver_viewer")
+    try:
+        address = "webserver-viewer-ui:3000"
+        with web_gateway(upstream, volume, WEBSERVER_VIEWER_ADDRESS=address) as gateway:
+            yield gateway
+    finally:
+        stack.compose(*viewers, "rm", "--stop", "--force", "webserver_viewer")
+
+
+@pytest.mark.skipif("WEB_GATEWAY_IMAGE" in os.environ, reason="there is no stack")
+@pytest.mark.parametrize(("who", "may"), [(EDITOR, True), (VIEWER, False)], ids=["ed", "vi"])
+def test_a_viewers_ui_offers_no_change(
+    with_viewers: Gateway, who: tuple[str, str], may: bool
+) -> None:
+    """Dagster's own answer, by which its UI shows or hides what changes anything."""
+    query = json.dumps({"query": "{ permissions { permission value } }"})
+
+    def answered() -> Answer:
+        answer = with_viewers.ask("POST", "/graphql", [JSON, who], query)
+        assert answer.status == 200
+        return answer
+
+    permissions = json.loads(until(answered, seconds=30).body)["data"]["permissions"]
+    values = {each["permission"]: each["value"] for each in permissions}
+    assert values["launch_pipeline_execution"] is may
+    assert values["terminate_pipeline_execution"] is may
+    # Both know the same code locations.
+    query = json.dumps({"query": "{ workspaceOrError { ... on Workspace { id } __typename } }"})
+    assert "Workspace" in with_viewers.ask("POST", "/graphql", [JSON, who], query).body
 
 
 def test_a_viewer_reports_nothing(remote: Gateway) -> None:

@@ -1,4 +1,4 @@
-"""Who may use the web gateway, and its self-signed certificate: two files of its own volume.
+"""Who may use the web gateway: users, its self-signed certificate, its secret at a provider.
 
 Standard library and the ``openssl`` command only, as the small image of the secrets has them.
 """
@@ -17,6 +17,7 @@ from control_plane.secret_files import write
 
 USERS_FILE = "web_users"
 CERTIFICATE_FILE = "web_tls_self_signed"
+SSO_FILE = "sso_client_secret"
 ROLES = ("viewer", "editor")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
@@ -95,13 +96,21 @@ def _openssl(*arguments: str, given: str = "") -> str:
     return done.stdout
 
 
-def _ask_password() -> str:
+def _ask(what: str, twice: bool = True) -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
-    first = getpass.getpass("Password: ")
-    if getpass.getpass("Once more: ") != first:
-        raise StackError("the two passwords differ; nothing was changed")
+    first = getpass.getpass(f"{what}: ")
+    if twice and getpass.getpass("Once more: ") != first:
+        raise StackError("the two differ; nothing was changed")
     return first
+
+
+def _keep_client_secret(directory: Path, owner: int | None) -> None:
+    # As it is, without a line's end: oauth2-proxy sends all that the file holds.
+    value = _ask("Client secret", twice=False).strip()
+    if not value:
+        raise StackError("the client secret is empty; nothing was changed")
+    write(directory / SSO_FILE, value, owner)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -116,14 +125,18 @@ def main(arguments: list[str] | None = None) -> None:
     remove = commands.add_parser("remove", help="remove a user")
     remove.add_argument("name")
     commands.add_parser("list", help="names and roles")
+    commands.add_parser("sso-secret", help="keep the client secret of single sign-on")
     options = parser.parse_args(arguments)
     path = options.directory / USERS_FILE
     try:
+        if options.command == "sso-secret":
+            _keep_client_secret(options.directory, options.owner)
+            return
         users = path.read_text() if path.exists() else ""
         if options.command == "add":
             # Name and role first: nobody types a password for nothing.
             with_user(users, options.name, options.role, "-")
-            hashed = hash_password(_ask_password())
+            hashed = hash_password(_ask("Password"))
             write(path, with_user(users, options.name, options.role, hashed), options.owner)
         elif options.command == "remove":
             if options.name not in dict(names(users)):

@@ -93,7 +93,7 @@ def _renew(stack: Stack) -> None:
         )
     with step("Giving them to the database"):
         _migrate()
-    users = ["object_store", *stack.locations, "webserver", "webserver_viewer"]
+    users = ["object_store", *stack.locations, "webserver", "webserver_viewer", "sso"]
     users = [name for name in users if name in services]
     with step(f"Restarting who uses them: {', '.join(users)}"):
         docker("compose", "restart", *users)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from stackctl.errors import StackctlError
+from stackctl.sbom import document, url
+from stackctl.sbom_cli import file_name
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("deb libc6 2.41-12 amd64", "pkg:deb/debian/libc6@2.41-12?arch=amd64"),
+        ("deb tzdata 1:2026a-0 all", "pkg:deb/debian/tzdata@1:2026a-0?arch=all"),
+        (
+            "pypi /app/.venv/lib/python3.13/site-packages/dagster_postgres-0.29.27.dist-info",
+            "pkg:pypi/dagster-postgres@0.29.27",
+        ),
+        (
+            "pypi /usr/lib/python3/dist-packages/ruamel.yaml-0.18.6.dist-info",
+            "pkg:pypi/ruamel-yaml@0.18.6",
+        ),
+    ],
+)
+def test_a_line_is_a_package(line: str, expected: str) -> None:
+    assert str(url(line)) == expected
+
+
+@pytest.mark.parametrize(
+    "line", ["pypi  ", "pypi /a/nameless.dist-info", "rpm bash 5.2", "deb libc6"]
+)
+def test_a_line_that_names_no_package_is_an_error(line: str) -> None:
+    with pytest.raises(StackctlError, match=r"not understood"):
+        url(line)
+
+
+def test_the_document_is_one_of_its_standard() -> None:
+    found = [url("deb libc6 2.41-12 amd64"), url("pypi /site-packages/dagster-1.13.27.dist-info")]
+    written = document("stack/elt:live", "sha256:1234", found)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
+    read = json.loads(written)
+    assert read["metadata"]["component"]["name"] == "stack/elt:live"
+    assert {each["purl"] for each in read["components"]} == {str(each) for each in found}
+
+
+def test_a_file_is_named_by_its_image() -> None:
+    assert file_name("dagster-stack/control-plane:live") == "control-plane"
+    assert file_name("registry.example.com/team/elt:0123abcd") == "elt-0123abcd"
