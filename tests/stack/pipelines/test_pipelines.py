@@ -36,6 +36,12 @@ _ASSETS = """{ assetNodes {
 } }"""
 
 
+_STEPS = """
+query Steps($id: ID!) { runOrError(runId: $id) {
+  ... on Run { stepStats { stepKey startTime endTime } }
+} }"""
+
+
 def expected_mart(data: Path) -> list[tuple[object, ...]]:
     """What the mart must hold, from the CSV files alone and by other SQL in another engine."""
     database = sqlite3.connect(":memory:")
@@ -75,6 +81,18 @@ def test_a_second_run_leaves_the_same_rows(stack: Stack) -> None:
     before = stack.sql("SELECT * FROM raw.orders ORDER BY 1")
     launch(stack, "elt", "sync_tables_job").wait()
     assert stack.sql("SELECT * FROM raw.orders ORDER BY 1") == before
+
+
+def test_two_builds_of_the_models_follow_one_another(stack: Stack) -> None:
+    """The hour may strike while a change is being followed; dbt replaces tables by their names."""
+    runs = [launch(stack, "analytics", "regenerate_analytics_job") for _ in range(2)]
+    spans = []
+    for run in runs:
+        run.wait(seconds=300)
+        steps = stack.ask(_STEPS, id=run.id)["runOrError"]["stepStats"]
+        spans += [(s["startTime"], s["endTime"]) for s in steps if s["stepKey"] == "dbt_models"]
+    (_, first_end), (second_start, _) = sorted(spans)
+    assert first_end <= second_start
 
 
 def assets(stack: Stack) -> dict[str, dict[str, Any]]:

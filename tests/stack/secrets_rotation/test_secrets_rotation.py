@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+import pytest
+
 from harness import Stack, until
-from releases import begin
+from releases import begin, kill
 from runs import ONCE, launch
 
 CONSUMERS = {
@@ -70,3 +74,20 @@ def test_a_run_that_does_not_end_stops_it(stack: Stack) -> None:
     assert run.status == "STARTED"
     run.terminate()
     run.wait("CANCELED")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("after", ["Making new secrets", "Giving them to the database"])
+def test_interrupted_it_is_finished_by_giving_it_again(stack: Stack, after: str) -> None:
+    """In between, some have former passwords still; nothing of the way back is lost."""
+    before = secrets(stack)
+    rotation = begin(stack, "rotate-secrets")
+    assert rotation.stdout is not None
+    said = next(line for line in rotation.stdout if after in line)
+    said += kill(rotation, signal.SIGINT)
+    assert rotation.returncode != 0
+    assert "not finished" in said and "give this command again" in said
+    assert "every password and key is new" in stack.run("make", "secrets-rotate")
+    assert not set(before.values()) & set(secrets(stack).values())
+    launch(stack, "elt", "sync_tables_job").wait("SUCCESS", seconds=180)
+    launch(stack, "analytics", "regenerate_analytics_job").wait("SUCCESS", seconds=240)
