@@ -74,6 +74,19 @@ def test_starts_that_take_long_hold_up_nobody(
     assert taken(instance) == 2
 
 
+def test_it_ends_when_it_is_told_to(instance: DagsterInstance) -> None:
+    """With an empty queue, and at once: a container that is stopped has half a minute."""
+    told = threading.Event()
+    context: Any = SimpleNamespace(instance=instance)
+    loop = PromptQueueDaemon(1).core_loop(context, told)
+    next(loop)
+    told.set()
+    looked = threading.Thread(target=lambda: next(loop), daemon=True)
+    looked.start()
+    looked.join(timeout=10)
+    assert not looked.is_alive()
+
+
 def test_a_run_that_comes_between_two_rounds_begins_the_next_one(
     instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,9 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
             yield from self.run_iteration(workspace_process_context)
             until = time.monotonic() + self.interval_seconds
             left_over = bool(instance.get_run_ids(_QUEUED, limit=1))
-            while not shutdown_event.wait(_LOOK_WHEN_FULL_S if left_over else _LOOK_S):
+            while True:
+                shutdown_event.wait(_LOOK_WHEN_FULL_S if left_over else _LOOK_S)
+                # Only here can the daemon be told to end: a round without runs yields nothing.
                 yield None
                 if left_over or time.monotonic() >= until or instance.get_run_ids(_QUEUED, limit=1):
                     break
