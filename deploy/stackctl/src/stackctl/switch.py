@@ -22,13 +22,18 @@ class NotServed(StackctlError):
 def switch(
     service: Service, control: ControlPlane, candidate: Container, former: Sequence[Container]
 ) -> None:
-    """Let the candidate in and the ``former`` containers end. Raises NotServed if it has ended.
+    """Let the candidate in and the ``former`` containers end. Raises NotServed if that fails.
 
     A server that is drained answers the calls that it has, and takes no more: those find the
     candidate, for both have the same names until then.
     """
     docker("image", "tag", candidate.image, service.live_image)
-    candidates.let_in(service, candidate)
+    try:
+        candidates.let_in(service, candidate)
+    except DockerError as error:
+        # It has names in some networks by now: one that ends there cannot join the others.
+        _check_alive(candidate)
+        raise NotServed(f"it could not be let in: {error}") from None
     _check_alive(candidate)
     running = [one for one in former if one.running]
     for one in running:
