@@ -29,13 +29,14 @@ run_containers() {
 	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)"
 }
 
-# Where the UI answers: on loopback by plain HTTP, elsewhere by TLS.
+# Where the UI answers: on loopback by plain HTTP, elsewhere and with a login by TLS.
 url() {
-	local host port
+	local host port scheme=http
 	host=$(setting host_ip)
 	port=$(setting published)
+	[[ -z $(setting SSO_ISSUER) ]] || scheme=https
 	case $host in
-	127.*) echo "http$([[ -z $(setting SSO_ISSUER) ]] || echo s)://localhost:$port" ;;
+	127.*) echo "$scheme://localhost:$port" ;;
 	0.0.0.0) echo "https://$(hostname):$port" ;;
 	*) echo "https://$host:$port" ;;
 	esac

@@ -133,6 +133,21 @@ class Gateway:
         return self.ask("POST", "/graphql", [JSON], body)
 
 
+def in_secrets(upstream: Upstream, volume: str, *command: str, stdin: str = "") -> None:
+    """Run Python in the image of the secrets, with a volume in the gateway's place."""
+    mount = f"--volume={volume}:/secrets/web_gateway"
+    subprocess.run(
+        [
+            *("docker", "run", "--rm", "--interactive", "--network=none", mount),
+            *("--entrypoint=python", upstream.secrets, "-m", *command),
+        ],
+        input=stdin,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+
+
 @contextmanager
 def web_gateway(
     upstream: Upstream,

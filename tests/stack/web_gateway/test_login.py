@@ -14,7 +14,7 @@ import pytest
 
 from harness import Stack, until
 from web_gateway_requests import JSON, MUTATION, QUERY, REPORT
-from web_gateways import Answer, Gateway, Upstream, web_gateway
+from web_gateways import Answer, Gateway, Upstream, in_secrets, web_gateway
 
 PASSWORD = "planted-password-5up3r"
 ORIGIN = ("Origin", "https://{host}")
@@ -26,21 +26,6 @@ def basic(name: str, password: str = PASSWORD) -> tuple[str, str]:
 
 
 EDITOR, VIEWER = basic("ed"), basic("vi")
-
-
-def in_secrets(upstream: Upstream, volume: str, *command: str, stdin: str = "") -> None:
-    """Run Python in the image of the secrets, with a volume in the gateway's place."""
-    mount = f"--volume={volume}:/secrets/web_gateway"
-    subprocess.run(
-        [
-            *("docker", "run", "--rm", "--interactive", "--network=none", mount),
-            *("--entrypoint=python", upstream.secrets, "-m", *command),
-        ],
-        input=stdin,
-        text=True,
-        check=True,
-        capture_output=True,
-    )
 
 
 def access(upstream: Upstream, volume: str, *command: str) -> None:

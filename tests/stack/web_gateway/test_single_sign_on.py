@@ -24,7 +24,7 @@ from single_sign_on import (
     provider,
 )
 from web_gateway_requests import JSON, MUTATION, QUERY, REPORT
-from web_gateways import Gateway, Upstream, web_gateway
+from web_gateways import Gateway, Upstream, in_secrets, web_gateway
 
 ORIGIN = ("Origin", "https://{host}")
 
@@ -33,17 +33,12 @@ ORIGIN = ("Origin", "https://{host}")
 def volumes(upstream: Upstream) -> Iterator[tuple[str, str]]:
     """Volumes of gateway and oauth2-proxy, with what a first start and `make sso-secret` make."""
     names = f"webgw-{uuid.uuid4().hex[:8]}", f"webgw-{uuid.uuid4().hex[:8]}"
-    mounts = [f"--volume={names[0]}:/secrets/web_gateway", f"--volume={names[1]}:/secrets/sso"]
-    python = ["docker", "run", "--rm", "-i", "--network=none", *mounts, "--entrypoint=python"]
-    made = ("--directory=/tmp/all", "--certificate=/secrets/web_gateway:99")
-    kept = ("--directory=/secrets/sso", "--owner=65532", "sso-secret")
-    for command, given in {
-        ("control_plane.secrets", *made, "--share=/secrets/sso:65532=sso_cookie_secret"): "",
-        ("control_plane.web_access", *kept): "planted-client-secret\n",
-    }.items():
-        subprocess.run(
-            [*python, upstream.secrets, "-m", *command], input=given, text=True, check=True
-        )
+    own, proxys = names
+    place, made = "/secrets/web_gateway", ("control_plane.secrets", "--directory=/tmp/all")
+    kept = ("control_plane.web_access", f"--directory={place}", "--owner=65532", "sso-secret")
+    in_secrets(upstream, own, *made, f"--certificate={place}:99")
+    in_secrets(upstream, proxys, *made, f"--share={place}:65532=sso_cookie_secret")
+    in_secrets(upstream, proxys, *kept, stdin="planted-client-secret\n")
     try:
         yield names
     finally:
