@@ -55,25 +55,29 @@ class Bench:
         self.content: dict[int, Any] = {}
 
     def round(self, subject: Subject) -> dict[str, Trial]:
-        """All operations of a subject, from an empty schema on; a trial for each of its own.
+        """A trial for each operation of a subject, each in a schema of its own.
 
         Raises RuntimeError when a load fails, or leaves other rows than \\copy does.
         """
-        self.empty()
         trials = {}
-        with tempfile.TemporaryDirectory(dir=self.folder) as kept:
-            for operation, edition in EDITIONS.items():
-                command = subject.command(operation, self.files[edition], self.server, Path(kept))
-                trial = run(command, self.environment, Path(kept))
-                if operation in subject.operations:
-                    trials[operation] = trial
-                self._check(subject, operation, edition)
-                if operation == subject.operations[-1]:
-                    return trials
-                # As autovacuum leaves a table that rests; and no checkpoint falls into a load
-                # that an earlier one has caused.
-                self.server.execute(f"VACUUM ANALYZE {table.SCHEMA}.{table.NAME}", "CHECKPOINT")
+        for operation in subject.operations:
+            with tempfile.TemporaryDirectory(dir=self.folder) as kept:
+                self.empty()
+                if operation != FIRST:
+                    self._load(subject, FIRST, Path(kept))
+                    # As autovacuum leaves a table that rests; and no checkpoint falls into a load
+                    # that an earlier one has caused.
+                    loaded = f"{table.SCHEMA}.{table.NAME}"
+                    self.server.execute(f"VACUUM ANALYZE {loaded}", "CHECKPOINT")
+                trials[operation] = self._load(subject, operation, Path(kept))
         return trials
+
+    def _load(self, subject: Subject, operation: str, kept: Path) -> Trial:
+        edition = EDITIONS[operation]
+        command = subject.command(operation, self.files[edition], self.server, kept)
+        trial = run(command, self.environment, kept)
+        self._check(subject, operation, edition)
+        return trial
 
     def empty(self) -> None:
         """No table is there, and all that was is on disk."""

@@ -16,7 +16,7 @@ REPOSITORY = _HERE.parents[1]
 ELT = REPOSITORY / "code_locations" / "elt"
 
 FIRST, RERUN, UPSERT = "first load", "rerun", "upsert"
-# Each on what the one before left; the edition of the rows that it loads.
+# The edition of the rows that each loads; but for the first load, on what that leaves.
 EDITIONS = {FIRST: 0, RERUN: 0, UPSERT: 1}
 COPY, COPY_KEY, BY_HAND, ELT_CSV, ELT_PARQUET, DLT, PANDAS = (
     "psql \\copy, no key",
@@ -33,10 +33,10 @@ REFERENCES = {FIRST: (COPY, COPY_KEY, DLT), RERUN: (BY_HAND, DLT), UPSERT: (BY_H
 
 @dataclass(frozen=True)
 class Subject:
-    """A way to load. `operations` are its own; it goes through all up to the last of them.
+    """A way to load. `operations` are its own; each but the first load is made on what one leaves.
 
-    `command(operation, files, server, folder)` gives the process; `folder` is kept through the
-    operations of one round. `rounds` limits how often it is measured.
+    `command(operation, files, server, folder)` gives the process; `folder` is kept from that first
+    load to the operation. `rounds` limits how often it is measured.
     """
 
     name: str
