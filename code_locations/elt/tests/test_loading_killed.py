@@ -72,16 +72,18 @@ def test_killed_in_the_first_load(
 ) -> None:
     process = start("/dev/stdin")
     assert process.stdin
-    # More than the header's chunk and one of COPY's, so that rows have arrived.
-    process.stdin.write(OLD + b"".join(b"%d,fig,1,\n" % n for n in range(3, 100_000)))
+    # Enough for both sessions to be in the middle of their COPY.
+    process.stdin.write(OLD + b"".join(b"%d,fig,1,\n" % n for n in range(3, 150_000)))
     process.stdin.flush()
-    until(warehouse, f"SELECT count(*) {OTHERS} AND query LIKE 'COPY%'", 1)
+    until(warehouse, f"SELECT count(*) {OTHERS} AND query LIKE 'COPY%'", 2)
     process.kill()
     process.wait(30)
     until(warehouse, f"SELECT count(*) {OTHERS}", 0)
-    assert tables(warehouse) == []
+    assert tables(warehouse) == ["fruit__loading"]
+    assert query(warehouse, "SELECT count(*) FROM raw.fruit__loading") == [(0,)]
     load_csv(OLD)
     assert rows(warehouse) == OLD_ROWS
+    assert tables(warehouse) == ["fruit"]
 
 
 @pytest.mark.parametrize("content", [NEW, BAD], ids=["merge", "merge after bad rows"])

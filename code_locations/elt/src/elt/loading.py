@@ -1,5 +1,6 @@
 """Loads a source into a raw table, whole or not at all."""
 
+import contextlib
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,19 +11,23 @@ from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
+from elt.copying import BadData, reason
 from elt.ddl import Conformed, conform, fill, names
 from elt.errors import RejectedRow, WarehouseError
+from elt.filling import drop_shared
 from elt.gathering import OpenSource, gather
 from elt.merging import Merge, Merged, Missing, Window, refuse_outside
 from elt.rejects import keep, stage_good_rows
 from elt.sources import CopySource
-from elt.staging import BadData, Staged, reason, refuse_no_rows, related, stage
+from elt.staging import Staged, refuse_no_rows, related, shared_relation, stage
 from elt.tables import Table
 from elt.versions import version
 
 __all__ = ["LoadResult", "Window", "load"]
 
 PREVIEW_ROWS = 5
+# Of a table's name: the lock that its loads take.
+_LOCK = "hashtextextended(%s, 0)"
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,9 @@ def load(
     level; that is why rows are merged rather than the table truncated or swapped, and it also
     lets views depend on the table. Only a load that changes the table's columns makes them wait.
 
-    Commits at the end, and nothing before: after a failure the caller rolls back, or loses the
-    connection, and all is as it was. Raises BadInput for what is wrong with the source,
-    WarehouseError for what the warehouse refused.
+    Commits at the end, and nothing before: after a failure all is rolled back and as it was. A
+    process that is killed may leave `<table>__loading`, which the next load drops. Raises
+    BadInput for what is wrong with the source, WarehouseError for what the warehouse refused.
     """
     if missing == "mark" and not table.marks_missing:
         raise ValueError(f"{table.name} is declared without marks_missing")
@@ -104,8 +109,11 @@ def load(
             # The source is read again, this time with an eye on every row.
             connection.rollback()
             return _load(connection, schema, table, sources, options, careful=True)
-    except psycopg2.Error as error:
-        raise WarehouseError(f"{schema}.{table.name}: {reason(error)}") from None
+    except BaseException as error:
+        _clean_up(connection, sql.Identifier(schema, table.name))
+        if isinstance(error, psycopg2.Error):
+            raise WarehouseError(f"{schema}.{table.name}: {reason(error)}") from None
+        raise
 
 
 class _Options(NamedTuple):
@@ -129,7 +137,8 @@ def _load(
         # The lock comes before the file is opened: of two loads at once, the one that commits
         # last has also read last.
         _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s)
-        direct = options.window is None and len(sources) == 1
+        alone = len(sources) == 1
+        direct = options.window is None and alone
 
         def stage_one(source: CopySource) -> Staged:
             if careful:
@@ -137,7 +146,7 @@ def _load(
                 share = table.max_rejected_share if share is None else share
                 staged = stage_good_rows(cursor, target, table, source, share)
             else:
-                staged = stage(cursor, target, table, source, direct=direct)
+                staged = stage(cursor, target, table, source, direct=direct, alone=alone)
                 source.verify()
                 keep(cursor, target, source.uri, None)
             refuse_no_rows(staged, source, target, table)
@@ -148,6 +157,7 @@ def _load(
 
         gathered = gather(cursor, target, table, sources, stage_one)
         staged = gathered.staged
+        drop_shared(cursor, shared_relation(target))
         merged, conformed = _merge(cursor, target, table, staged, options)
         changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)
@@ -206,12 +216,24 @@ def _begin(cursor: Cursor, name: str, lock_timeout_s: int) -> None:
     for setting, value in settings.items():
         cursor.execute("SELECT set_config(%s, %s, true)", (setting, value))
     try:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+        cursor.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", (name,))
     except errors.LockNotAvailable:
         raise WarehouseError(
             f"{name}: another load has been running for more than {lock_timeout_s} s; "
             "try again later"
         ) from None
+
+
+def _clean_up(connection: Connection, target: sql.Identifier) -> None:
+    """Roll back, and drop what is outside of the transaction, unless the connection is lost."""
+    with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+        connection.rollback()
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
+        # Who has the lock now is another load, and what is there is that one's.
+        cursor.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK})", (".".join(target.strings),))
+        if cursor.fetchone() == (True,):
+            drop_shared(cursor, shared_relation(target))
+        connection.commit()
 
 
 def _preview(cursor: Cursor, target: sql.Identifier, table: Table) -> list[tuple[Any, ...]]:

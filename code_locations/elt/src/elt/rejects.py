@@ -10,10 +10,11 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from elt.copying import copy, reason
 from elt.ddl import add_key, exists, make, names
 from elt.errors import BadInput, RejectedRow
 from elt.sources import CopySource
-from elt.staging import Staged, copy, reason, related, spread, staging_columns
+from elt.staging import Staged, related, spread, staging_columns
 from elt.tables import Column, Table
 from elt.text_rows import LINE, TEXT_LIMIT, TextRows
 

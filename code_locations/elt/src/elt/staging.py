@@ -7,17 +7,13 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from elt.ddl import add_key, conforms, describe, exists, make, names, table_columns
+from elt.copying import copy, judged
+from elt.ddl import add_key, conforms, describe, exists, table_columns
 from elt.errors import BadInput, RejectedRow
+from elt.filling import fill_new
 from elt.sources import CopySource
-from elt.sources.base import MORE, RowError
+from elt.sources.base import MORE
 from elt.tables import Column, Table
-
-COPY_CHUNK_BYTES = 256 * 1024
-
-
-class BadData(Exception):
-    """PostgreSQL or the source refused the data; which rows is for elt.rejects to find out."""
 
 
 @dataclass(frozen=True)
@@ -45,42 +41,39 @@ def related(target: sql.Identifier, purpose: str) -> sql.Identifier:
     return sql.Identifier(schema, f"{name}__{purpose}")
 
 
+def shared_relation(target: sql.Identifier) -> sql.Identifier:
+    """Name of the relation that sessions fill together, and that others see while they do."""
+    return related(target, "loading")
+
+
 def stage(
-    cursor: Cursor, target: sql.Identifier, table: Table, source: CopySource, *, direct: bool
+    cursor: Cursor,
+    target: sql.Identifier,
+    table: Table,
+    source: CopySource,
+    *,
+    direct: bool,
+    alone: bool,
 ) -> Staged:
     """COPY all rows into the staging or, if `direct` and that is possible, into the table.
 
+    Where the source is `alone` in its transaction, two sessions may share the work.
     Raises BadData as soon as there is a row that cannot be stored, and what the source raises.
     """
     wanted = {*table.column_names, *source.extra}
+    shared = shared_relation(target) if alone else None
     if direct and wanted == set(source.columns) and _is_empty(cursor, target, table, source.extra):
-        return Staged(_copy_directly(cursor, target, table, source), source.extra, direct=True)
+        rows = _copy_directly(cursor, target, table, source, shared)
+        return Staged(rows, source.extra, direct=True)
     staging = related(target, "staging")
-    make(cursor, staging, staging_columns(table, source.columns), unlogged=True)
-    rows = copy(cursor, staging, source)
+    columns = staging_columns(table, source.columns)
+    rows = fill_new(cursor, staging, columns, source, unlogged=True, shared=shared)
     try:
         extra = source.extra + spread(cursor, staging, source)
         cursor.execute(add_key(staging, table))
     except psycopg2.Error as error:
-        raise _judged(error) from None
+        raise judged(error) from None
     return Staged(rows, extra)
-
-
-def copy(cursor: Cursor, relation: sql.Identifier, source: CopySource) -> int:
-    """COPY a source into a relation; returns the number of rows."""
-    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH ({}, ENCODING 'UTF8')").format(
-        relation, names(source.columns), sql.SQL(source.copy_options)
-    )
-    try:
-        # The stub asks for readline(), which psycopg2 never calls.
-        cursor.copy_expert(statement, source, size=COPY_CHUNK_BYTES)  # type: ignore[arg-type]
-    except psycopg2.Error as error:
-        if isinstance(source.failure, RowError):
-            raise BadData from source.failure
-        if source.failure is not None:
-            raise source.failure from None
-        raise _judged(error) from None
-    return int(cursor.rowcount)
 
 
 def spread(cursor: Cursor, relation: sql.Identifier, source: CopySource) -> tuple[str, ...]:
@@ -108,12 +101,6 @@ def staging_columns(table: Table, stream: Sequence[str]) -> list[Column]:
     return [*table.columns, *(Column(name, "text", "", nullable=True) for name in others)]
 
 
-def reason(error: psycopg2.Error) -> str:
-    """What PostgreSQL says, with detail and hint."""
-    parts = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint)
-    return "; ".join(part for part in parts if part) or str(error).strip()
-
-
 def refuse_no_rows(
     staged: Staged, source: CopySource, target: sql.Identifier, table: Table
 ) -> None:
@@ -121,11 +108,6 @@ def refuse_no_rows(
     if staged.rows == 0 and not table.may_be_empty:
         name = ".".join(target.strings)
         raise BadInput(source.uri, f"there is not a single row; {name} keeps those it has")
-
-
-def _judged(error: psycopg2.Error) -> Exception:
-    # Class 22 is bad data, class 23 a broken constraint: the source's fault both.
-    return BadData(reason(error)) if (error.pgcode or "")[:2] in ("22", "23") else error
 
 
 def _is_empty(cursor: Cursor, target: sql.Identifier, table: Table, extra: Sequence[str]) -> bool:
@@ -142,15 +124,20 @@ def _is_empty(cursor: Cursor, target: sql.Identifier, table: Table, extra: Seque
     return cursor.fetchone() == (True,)
 
 
-def _copy_directly(cursor: Cursor, target: sql.Identifier, table: Table, source: CopySource) -> int:
+def _copy_directly(
+    cursor: Cursor,
+    target: sql.Identifier,
+    table: Table,
+    source: CopySource,
+    shared: sql.Identifier | None,
+) -> int:
     if exists(cursor, target):
         return copy(cursor, target, source)
     columns = table_columns(table, source.extra)
-    make(cursor, target, columns)
-    rows = copy(cursor, target, source)
+    rows = fill_new(cursor, target, columns, source, unlogged=False, shared=shared)
     try:
         cursor.execute(add_key(target, table))
     except psycopg2.Error as error:
-        raise _judged(error) from None
+        raise judged(error) from None
     describe(cursor, target, table, columns)
     return rows

@@ -38,7 +38,13 @@ class RowError(BadInput):
     """One row cannot be read; the others may be fine."""
 
 
-class CopySource(Protocol):
+class Stream(Protocol):
+    """What COPY reads from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class CopySource(Stream, Protocol):
     """Rows, either as a stream for COPY, or one by one with their places: not both.
 
     Attributes:
@@ -48,6 +54,9 @@ class CopySource(Protocol):
         extra: those of the columns that are not declared and are to be added to the table.
         new_columns: names of all that was met so far and is not declared.
         copy_options: COPY's options for the stream's format.
+        rest_options: the same for a part of the stream that is not its beginning.
+        newline: what ends a record.
+        quote: what opens and closes a quotation, in which newlines end nothing; may be empty.
         bytes_read: size of what was read so far, as it is stored, headers included.
         failure: the exception that ended `read()`, which the database driver does not pass on.
     """
@@ -56,6 +65,9 @@ class CopySource(Protocol):
     columns: tuple[str, ...]
     extra: tuple[str, ...]
     copy_options: str
+    rest_options: str
+    newline: bytes
+    quote: bytes
     failure: Exception | None
 
     @property
@@ -63,8 +75,6 @@ class CopySource(Protocol):
 
     @property
     def new_columns(self) -> tuple[str, ...]: ...
-
-    def read(self, size: int = -1, /) -> bytes: ...
 
     def rows(self) -> Iterator[Row | BadRow]:
         """The rows, checked for nothing but their form. Raises BadInput."""
@@ -81,7 +91,9 @@ class CopySource(Protocol):
 class TextSource:
     """Base of sources that make the lines of COPY's text format themselves."""
 
-    copy_options = "FORMAT text"
+    copy_options = rest_options = "FORMAT text"
+    newline = b"\n"
+    quote = b""
     extra: tuple[str, ...] = ()
     new_columns: tuple[str, ...] = ()
 

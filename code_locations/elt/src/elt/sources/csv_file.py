@@ -34,6 +34,8 @@ class CsvSource:
 
     # COPY reads the header too, and so counts lines as the file has them.
     copy_options = "FORMAT csv, HEADER"
+    rest_options = "FORMAT csv"
+    quote = b'"'
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class CsvSource:
         if not self._pending:
             size = self.bytes_read
             raise BadInput(uri, f"the file is empty, not even a header is there ({size} bytes)")
-        header, self._newline = self._header()
+        header, self.newline = self._header()
         self._take_columns(header, table)
         self._last_bytes = b"\n"
 
@@ -111,10 +113,12 @@ class CsvSource:
         if not chunk:
             chunk = self._stream.read(size)
         # PostgreSQL before 18 takes such a line for the end of the data, and says nothing.
-        recent = self._last_bytes + chunk
-        if b"\n\\." in recent or b"\r\\." in recent:
-            raise BadInput(self.uri, r"a line begins with \. which would end the load there")
-        self._last_bytes = recent[-2:]
+        # Most files have no backslash at all, which is found out ten times as fast.
+        if b"\\" in chunk or b"\\" in self._last_bytes:
+            recent = self._last_bytes + chunk
+            if b"\n\\." in recent or b"\r\\." in recent:
+                raise BadInput(self.uri, r"a line begins with \. which would end the load there")
+        self._last_bytes = (self._last_bytes + chunk[-2:])[-2:]
         return chunk
 
     def _records(self) -> Iterator[tuple[int, bytes]]:
@@ -122,7 +126,7 @@ class CsvSource:
         begin, size, quoted = 1, 0, False
         record: list[bytes] = []
         stream = _Reading(self._read)
-        for line, content in enumerate(lines(self.uri, stream, self._newline), start=1):
+        for line, content in enumerate(lines(self.uri, stream, self.newline), start=1):
             record.append(content)
             size += len(content)
             quoted ^= content.count(b'"') % 2 == 1
