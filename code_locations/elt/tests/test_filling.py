@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from fruit import FRUIT, HEADER, OLD, OLD_ROWS, parquet, query, rows, tables
 from psycopg2 import sql
 
 from elt import filling
+from elt.dealing import Reader
 from elt.errors import BadInput, EltError
 from elt.loading import LoadResult, load
 from elt.postgres import PostgresResource
@@ -33,12 +35,30 @@ def as_csv(extra: str = "") -> bytes:
     return HEADER + "".join(lines).encode() + extra.encode()
 
 
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the first session wait until the second one has a part of the stream, too."""
+    read, taken = Reader.read, threading.Event()
+
+    def wait(reader: Reader, size: int = -1, /) -> bytes:
+        if threading.current_thread() is threading.main_thread():
+            assert taken.wait(60)
+            return read(reader, size)
+        try:
+            return read(reader, size)
+        finally:
+            taken.set()
+
+    monkeypatch.setattr(Reader, "read", wait)
+
+
 def sessions(warehouse: PostgresResource) -> int:
     """How many transactions the rows of raw.fruit are of."""
     [(number,)] = query(warehouse, "SELECT count(DISTINCT xmin::text) FROM raw.fruit")
     return int(number)
 
 
+@pytest.mark.usefixtures("both")
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_all_rows_arrive_once(warehouse: PostgresResource, load_file: Load, suffix: str) -> None:
     ids, names, weights = zip(*EXPECTED, strict=True)
@@ -62,6 +82,7 @@ def test_all_rows_arrive_once(warehouse: PostgresResource, load_file: Load, suff
     assert tables(warehouse) == ["fruit"]
 
 
+@pytest.mark.usefixtures("both")
 def test_it_is_the_table_that_one_session_makes(
     warehouse: PostgresResource, load_csv: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +95,7 @@ def test_it_is_the_table_that_one_session_makes(
     """
     content = as_csv()
     load_csv(content)
+    assert sessions(warehouse) == 2
     by_two = query(warehouse, shape), rows(warehouse)
     query(warehouse, "DROP TABLE raw.fruit; SELECT 1")
     monkeypatch.setattr(filling, "SHARED_FROM_BYTES", len(content))
