@@ -12,6 +12,7 @@ import pytest
 from control_plane.errors import StackError
 from control_plane.web_access import (
     CERTIFICATE_FILE,
+    SSO_FILE,
     USERS_FILE,
     hash_password,
     main,
@@ -80,6 +81,21 @@ def test_the_command(
     assert path.read_text() == before
     main([directory, "remove", "alice"])
     assert names(path.read_text()) == []
+
+
+def test_the_client_secret_is_kept_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"--directory={tmp_path}", "sso-secret"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    main(arguments)
+    assert (tmp_path / SSO_FILE).read_text() == PASSWORD
+    said = capsys.readouterr().out
+    assert "The client secret is kept" in said and PASSWORD not in said
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    with pytest.raises(SystemExit, match="the client secret is empty; nothing was changed"):
+        main(arguments)
+    assert (tmp_path / SSO_FILE).read_text() == PASSWORD
 
 
 def test_the_certificate_is_made_once_and_renewed_in_time(

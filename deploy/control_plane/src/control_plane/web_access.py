@@ -111,6 +111,7 @@ def _keep_client_secret(directory: Path, owner: int | None) -> None:
     if not value:
         raise StackError("the client secret is empty; nothing was changed")
     write(directory / SSO_FILE, value, owner)
+    print("The client secret is kept; single sign-on reads it when it starts.")
 
 
 def main(arguments: list[str] | None = None) -> None:
