@@ -125,7 +125,9 @@ def minute(seconds: float) -> int:
 def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
     write(stack, JOB.format(marker="0") + TICK)
     deploy(stack)
-    until(lambda: _has(ticks(stack)), seconds=90, every=1)
+    # The scheduler looks at each full minute. What it meets for the first time has its first tick
+    # at the next one: up to two minutes from now, and the time that a tick takes.
+    until(lambda: _has(ticks(stack)), seconds=150, every=1)
     began = minute(time.time())
 
     webserver, launches = Webserver(stack), Launches(stack)
