@@ -200,6 +200,24 @@ def test_a_lost_session_ends_both(
     assert rows(warehouse) == OLD_ROWS
 
 
+@pytest.mark.parametrize("before", [None, OLD], ids=["first load", "merge"])
+@pytest.mark.parametrize(("content", "loaded"), [(OLD, OLD_ROWS), (as_csv(), EXPECTED)])
+def test_what_a_killed_load_left_is_dropped(
+    warehouse: PostgresResource,
+    load_csv: Load,
+    before: bytes | None,
+    content: bytes,
+    loaded: list[tuple[Any, ...]],
+) -> None:
+    if before:
+        load_csv(before)
+    # The second session commits first, so it may have rows.
+    query(warehouse, "CREATE TABLE raw.fruit__loading AS SELECT 7 AS id; SELECT 1")
+    load_csv(content)
+    assert rows(warehouse) == loaded
+    assert tables(warehouse) == ["fruit"]
+
+
 def test_one_session_is_enough(
     warehouse: PostgresResource, superuser: dict[str, Any], load_csv: Load
 ) -> None:

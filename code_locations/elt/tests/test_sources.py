@@ -2,6 +2,7 @@
 
 import codecs
 import io
+from functools import partial
 
 import pytest
 
@@ -75,3 +76,17 @@ def test_records() -> None:
     source = RecordSource("http://api", records, FRUIT)
     assert source.read() == b"1\ta\\tb\\nc\\\\d\\r\n\\N\t\n3\t[1]\n"
     assert str(source.bad_input("bad", 2, "id", "x")) == "http://api, record 2, column id: bad"
+
+
+@pytest.mark.parametrize("before", range(5))
+@pytest.mark.parametrize("newline", [b"\n", b"\r"])
+def test_what_would_end_a_copy_is_seen_across_chunks(before: int, newline: bytes) -> None:
+    def read(marker: bytes) -> bytes:
+        rows = b"id,name\n1,".ljust(HEADER_LIMIT_BYTES - before, b"x")
+        source = csv_source(rows + marker + b"\n2,y\n")
+        return b"".join(iter(partial(source.read, 1), b""))
+
+    with pytest.raises(BadInput, match=r"a line begins with \\\."):
+        read(newline + b"\\.")
+    assert read(b"\\.").endswith(b"x\\.\n2,y\n")
+    assert read(newline + b"\\N").endswith(b"\\N\n2,y\n")

@@ -7,8 +7,7 @@ from psycopg2.extensions import cursor as Cursor
 from elt.ddl import names
 from elt.sources import CopySource
 from elt.sources.base import RowError, Stream
-
-COPY_CHUNK_BYTES = 256 * 1024
+from elt.sources.streams import CHUNK_BYTES
 
 
 class BadData(Exception):
@@ -37,7 +36,7 @@ def copy_stream(
         relation, names(source.columns), sql.SQL(options)
     )
     # The stub asks for readline(), which psycopg2 never calls.
-    cursor.copy_expert(statement, stream, size=COPY_CHUNK_BYTES)  # type: ignore[arg-type]
+    cursor.copy_expert(statement, stream, size=CHUNK_BYTES)  # type: ignore[arg-type]
     return int(cursor.rowcount)
 
 

@@ -27,6 +27,7 @@ class Dealer:
         self._source = source
         self._rest = b""
         self._quoted = False
+        # For good: what a growing file gets later would begin in the middle of a record.
         self._ended = False
         self.failure: BaseException | None = None
         # Held by the reader that is in the middle of a record.
