@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any, Self
 
 from dagster import DagsterRun, Field, IntSource, StringSource
-from dagster import _check as check
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._serdes import serialize_value
@@ -119,11 +118,12 @@ class ComposeRunLauncher(DockerRunLauncher):
 
         To be called once, by the process that launches, before it does.
         """
-        maker = WorkerMaker(self._engine, self._instance)
+        releases = self._launches.releases
+        maker = WorkerMaker(self._engine, self._instance, releases)
         pool = StandbyPool(self._engine, maker, self._standby_min_free_percent)
         self._launches.pool = pool
         pool.start()
-        ReleaseWatch(self._engine).start()
+        ReleaseWatch(self._engine, releases).start()
         RunWatch(self._engine, self._instance, self._launch_again).start()
         handed = self._launches.handed
         HandoverWatch(self._engine, self._instance, handed, self._take_back).start()
@@ -150,21 +150,27 @@ class ComposeRunLauncher(DockerRunLauncher):
         self, run: DagsterRun, docker_image: str, command: Sequence[str]
     ) -> None:
         """The base class's way to a container; left for it is resuming."""
-        self._try_until_given_up(self._launches.resume, run, docker_image, command)
+        self._try_until_given_up(lambda: self._launches.resume(run, docker_image, command), run)
 
     def _try(
         self, launch: Callable[[DagsterRun, str, Sequence[str]], None], run: DagsterRun
     ) -> None:
-        origin = check.not_none(run.job_code_origin)
-        command = commands.execute_run(
-            origin.repository_origin.executable_path,
-            serialize_value(self._instance.get_ref()),
-            run.run_id,
-        )
-        image = self._get_docker_image(origin)  # type: ignore[no-untyped-call]
-        self._try_until_given_up(launch, run, image, command)
+        self._try_until_given_up(lambda: self._launch_as_it_says(launch, run), run)
 
-    def _try_until_given_up(self, launch: Callable[..., None], run: DagsterRun, *how: Any) -> None:
+    def _launch_as_it_says(
+        self, launch: Callable[[DagsterRun, str, Sequence[str]], None], run: DagsterRun
+    ) -> None:
+        """``launch`` decides whether what the run says of itself may be believed."""
+        code = run.job_code_origin
+        image = code.repository_origin.container_image if code else None
+        if code is None or image is None:
+            raise LaunchRefused(f"run {run.run_id} does not say which image it executes.")
+        command = commands.execute_run(
+            code.executable_path, serialize_value(self._instance.get_ref()), run.run_id
+        )
+        launch(run, image, command)
+
+    def _try_until_given_up(self, launch: Callable[[], None], run: DagsterRun) -> None:
         try:
             # An engine that restarts is back within this time; one that is not is a failure.
             Retrying(
@@ -173,7 +179,7 @@ class ComposeRunLauncher(DockerRunLauncher):
                 wait=wait_exponential(max=8),
                 before_sleep=before_sleep_log(logger, logging.WARNING),
                 reraise=True,
-            )(launch, run, *how)
+            )(launch)
         except _CLEAR_FAILURES as error:
             # Said in the run's own words; an exception here would show a daemon's traceback.
             failure = JobFailureData(

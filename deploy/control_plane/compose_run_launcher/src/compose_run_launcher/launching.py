@@ -21,11 +21,12 @@ from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import APIError
 from requests.exceptions import RequestException
 
-from compose_run_launcher import images, labels
+from compose_run_launcher import belongs, images, labels
 from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
 from compose_run_launcher.limits import changes as limit_changes
+from compose_run_launcher.release import Releases
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.standby import StandbyPool
 from compose_run_launcher.worker import TICKET_TAG
@@ -44,6 +45,7 @@ class Launches:
         self._engine = engine
         self._instance = instance
         self._locks = _Locks()
+        self.releases = Releases()
         self.pool: StandbyPool | None = None
         # Run ids, and when (monotonic time) their standby workers were woken.
         self.handed: dict[str, float] = {}
@@ -78,16 +80,49 @@ class Launches:
         name = f"{labels.run_name(self._engine.project, run.run_id)}-after-{former[:12]}"
         with self._locks.of(run.run_id):
             if not self._is_under_way(run, self._engine.container(name)):
-                self._make(run, image, command, name, self._services(run))
+                services = self._services(run)
+                self._refuse_what_does_not_belong(run, image, services)
+                self._make(run, image, command, name, services)
 
     def _launch(self, run: DagsterRun, image: str, command: Sequence[str], cold: bool) -> None:
         name = labels.run_name(self._engine.project, run.run_id)
         if self._is_under_way(run, self._engine.container(name)):
             return
         services = self._services(run)
+        self._refuse_what_does_not_belong(run, image, services)
         if not cold and self._hand_over_to_any(run, image, name, services):
             return
         self._make(run, image, command, name, services)
+
+    def _refuse_what_does_not_belong(
+        self, run: DagsterRun, image: str, services: list[dict[str, Any]]
+    ) -> None:
+        """Raise LaunchRefused unless the run belongs to its location; asks nobody as a rule."""
+        location = location_of(run)
+        service, _ = self._service_to_copy(location, services)
+        if service["Config"]["Labels"].get(labels.ROLE) != labels.ROLE_CODE_LOCATION:
+            raise LaunchRefused(f"run {run.run_id}: service {location} is no code location.")
+        own = belongs.repositories(service, location, self._engine.project)
+        found = belongs.foreign_image(run.run_id, image, location, own)
+        if found is None:
+            known = self.releases.with_image(location, image, services)
+            found = belongs.disagreement(
+                run, location, known or self._contract(location, image, service, services)
+            )
+        if found is not None:
+            logger.warning("refused: %s", found)
+            raise LaunchRefused(f"{found}. Launch the job again to run it as the location is now.")
+
+    def _contract(
+        self,
+        location: str,
+        image: str,
+        service: dict[str, Any],
+        services: list[dict[str, Any]],
+    ) -> belongs.EntrypointContract:
+        """How a former release is started, of which nothing is known but its image."""
+        images.ensure(self._engine, image, location, services, self.releases)
+        return belongs.contract(service, self._engine.image(image) or {})
 
     def _is_under_way(self, run: DagsterRun, container: dict[str, Any] | None) -> bool:
         """Go on with a launch that got as far as ``container``; False if it has to begin anew."""
@@ -166,7 +201,7 @@ class Launches:
         location = location_of(run)
         service, service_image = self._service_to_copy(location, services)
         granted = limits(run.tags, service)
-        images.ensure(self._engine, image, location, services)
+        images.ensure(self._engine, image, location, services, self.releases)
         container = run_container(
             service,
             service_image,

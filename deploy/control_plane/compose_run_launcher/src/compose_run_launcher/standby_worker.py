@@ -13,7 +13,7 @@ from dagster._serdes import serialize_value
 from compose_run_launcher import commands, images, labels
 from compose_run_launcher.engine import Engine
 from compose_run_launcher.limits import apply, limits
-from compose_run_launcher.release import Release, ask_release
+from compose_run_launcher.release import Releases
 from compose_run_launcher.service_copy import run_container
 
 # Getting ready gives way to runs: a sixteenth of a service's CPU weight.
@@ -42,27 +42,27 @@ class Standby:
 class WorkerMaker:
     """Starts standby workers as copies of service containers."""
 
-    def __init__(self, engine: Engine, instance: DagsterInstance) -> None:
+    def __init__(self, engine: Engine, instance: DagsterInstance, releases: Releases) -> None:
         self._engine = engine
         self._instance = instance
-        # A service container serves one release all its life.
-        self._releases: dict[str, Release] = {}
+        self._releases = releases
 
     def forget_all_but(self, service_ids: Container[str]) -> None:
         """Drop what is known of service containers that are gone."""
-        self._releases = {k: v for k, v in self._releases.items() if k in service_ids}
+        self._releases.forget_all_but(service_ids)
 
     def make(self, service_id: str) -> Standby | None:
         """Start a worker for a service; None while the service's code server does not answer."""
         service = self._engine.container(service_id)
         if service is None:
             return None
-        release = self._releases.get(service_id) or ask_release(service)
+        release = self._releases.of(service)
         if release is None or release.image is None:
             return None
-        self._releases[service_id] = release
         location = service["Config"]["Labels"][labels.COMPOSE_SERVICE]
-        images.ensure(self._engine, release.image, location, [service])
+        if not images.is_of(release.image, location, service, self._engine.project):
+            raise images.ImageUnavailable(f"{release.image} is not an image of {location}")
+        images.ensure(self._engine, release.image, location, [service], self._releases)
         ticket = uuid.uuid4().hex[:12]
         container = run_container(
             service,
