@@ -27,12 +27,13 @@ from tenacity import (
 )
 
 from compose_run_launcher import commands
+from compose_run_launcher.belongs import serialized
 from compose_run_launcher.cleaner import Cleaner, Grace
 from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at
 from compose_run_launcher.handover_watch import HandoverWatch
 from compose_run_launcher.images import ImageUnavailable
-from compose_run_launcher.launching import Launches, LaunchRefused
+from compose_run_launcher.launching import Launches, LaunchRefused, location_of
 from compose_run_launcher.limits import BadLimit
 from compose_run_launcher.run_watch import RunWatch, do_not_retry, explain_end
 from compose_run_launcher.standby import StandbyPool
@@ -165,10 +166,10 @@ class ComposeRunLauncher(DockerRunLauncher):
         image = code.repository_origin.container_image if code else None
         if code is None or image is None:
             raise LaunchRefused(f"run {run.run_id} does not say which image it executes.")
-        command = commands.execute_run(
-            code.executable_path, serialize_value(self._instance.get_ref()), run.run_id
-        )
-        launch(run, image, command)
+        pointers = (serialized(code.get_repo_pointer()),)
+        own = commands.Code(location_of(run), code.executable_path, pointers)
+        instance = serialize_value(self._instance.get_ref())
+        launch(run, image, commands.execute_run(own, instance, run.run_id))
 
     def _try_until_given_up(self, launch: Callable[[], None], run: DagsterRun) -> None:
         try:
@@ -203,14 +204,24 @@ class ComposeRunLauncher(DockerRunLauncher):
         # By a person, or for its timeout: either way on purpose.
         do_not_retry(self._instance, run)
         self._instance.report_run_canceling(run)
-        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        if container_id is None or self._engine.container(container_id) is None:
+        container = self._container_of(run)
+        if container is None:
             self._instance.report_engine_event(
                 message="The run has no container to stop.", dagster_run=run, cls=self.__class__
             )
             return False
-        threading.Thread(target=self._stop, args=(container_id,), daemon=True).start()
+        threading.Thread(target=self._stop, args=(container["Id"],), daemon=True).start()
         return True
+
+    def _container_of(self, run: DagsterRun) -> dict[str, Any] | None:
+        """The run's inspected container; None without one.
+
+        The tag that names it stands in a database that others write to; the container's name is
+        given by the launcher alone.
+        """
+        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+        container = self._engine.container(container_id) if container_id else None
+        return container if container and self._engine.run_of(container) == run.run_id else None
 
     def _stop(self, container_id: str) -> None:
         try:
@@ -225,14 +236,13 @@ class ComposeRunLauncher(DockerRunLauncher):
         One that has just ended is left to the watch, which explains it; this is for the case
         that the watch does not.
         """
-        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        if container_id is None:
-            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The run has no container.")
-        container = self._engine.container(container_id)
+        container = self._container_of(run)
         if container is None:
-            return CheckRunHealthResult(
-                WorkerStatus.NOT_FOUND, f"Container {container_id[:12]} is gone."
-            )
+            container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+            text = "The run has no container."
+            if container_id is not None:
+                text = f"Container {container_id[:12]} is gone, or is not the run's."
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, text)
         end = ended_at(container)
         if container["State"]["Running"] or (
             end is not None and datetime.now(UTC) - end < _LEFT_TO_THE_WATCH
@@ -244,8 +254,7 @@ class ComposeRunLauncher(DockerRunLauncher):
         self, run: DagsterRun, include_container_logs: bool | None = True
     ) -> str | None:
         """What Dagster appends when a run does not start or does not end in time."""
-        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        container = self._engine.container(container_id) if container_id else None
+        container = self._container_of(run)
         if container is None:
             return "The run has no container."
         if not container["State"]["Running"]:

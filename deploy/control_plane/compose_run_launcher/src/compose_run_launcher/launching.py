@@ -21,7 +21,7 @@ from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import APIError
 from requests.exceptions import RequestException
 
-from compose_run_launcher import belongs, images, labels
+from compose_run_launcher import belongs, commands, images, labels
 from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
@@ -29,7 +29,7 @@ from compose_run_launcher.limits import changes as limit_changes
 from compose_run_launcher.release import Releases
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.standby import StandbyPool
-from compose_run_launcher.worker import TICKET_TAG
+from compose_run_launcher.worker import handover_tags
 
 logger = logging.getLogger(__name__)
 
@@ -131,14 +131,19 @@ class Launches:
         if container["State"]["Status"] == "created":
             self._start(container["Id"])
             return True
-        ticket = container["Config"]["Labels"].get(labels.TICKET)
-        if ticket is None or not self._is_starting(run):
+        is_standby = labels.TICKET in container["Config"]["Labels"]
+        if not is_standby or not self._is_starting(run):
             return True
         if not container["State"]["Running"]:
             return not self._discard_unused(run, container["Id"])
+        try:
+            tags = commands.handover_tags(container, run.run_id)
+        except ValueError as error:
+            logger.warning("standby worker %s is not used: %s", container["Id"][:12], error)
+            return not self._discard_unused(run, container["Id"])
         service, _ = self._service_to_copy(location_of(run), self._services(run))
         granted = limits(run.tags, service)
-        return self._hand_over(run, container["Id"], ticket, container["Config"]["Image"], granted)
+        return self._hand_over(run, container["Id"], tags, container["Config"]["Image"], granted)
 
     def _is_starting(self, run: DagsterRun) -> bool:
         """Whether nothing of the run has been executed: Dagster says so before it begins."""
@@ -163,15 +168,16 @@ class Launches:
                 raise
             logger.warning("standby worker %s is not used: %s", standby.id[:12], error)
             return False
-        return self._hand_over(run, standby.id, standby.ticket, image, granted)
+        tags = handover_tags(standby.ticket, standby.key, run.run_id)
+        return self._hand_over(run, standby.id, tags, image, granted)
 
     def _hand_over(
-        self, run: DagsterRun, worker_id: str, ticket: str, image: str, granted: Limits
+        self, run: DagsterRun, worker_id: str, tags: dict[str, str], image: str, granted: Limits
     ) -> bool:
         """Give the run to the worker that bears its name; False when that is gone, unused."""
         try:
             self._engine.update(worker_id, limit_changes(granted))
-            self._say(run, "Handing the run to standby worker", worker_id, image, granted, ticket)
+            self._say(run, "Handing the run to standby worker", worker_id, image, granted, tags)
             self._engine.wake(worker_id)
             self.handed[run.run_id] = time.monotonic()
         except APIError as error:
@@ -222,7 +228,7 @@ class Launches:
         container_id: str,
         image: str,
         granted: Limits,
-        ticket: str | None = None,
+        more_tags: dict[str, str] | None = None,
     ) -> None:
         """What people see in the run's events, and programs in its tags."""
         self._instance.report_engine_event(
@@ -230,8 +236,8 @@ class Launches:
             f" image {image}; {granted.describe()}.",
             dagster_run=run,
         )
-        tags = {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: image} | granted.tags()
-        self._instance.add_run_tags(run.run_id, tags | ({TICKET_TAG: ticket} if ticket else {}))
+        tags = {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: image}
+        self._instance.add_run_tags(run.run_id, tags | granted.tags() | (more_tags or {}))
 
     def _start(self, container_id: str) -> None:
         try:

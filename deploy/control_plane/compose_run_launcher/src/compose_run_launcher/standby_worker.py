@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from collections.abc import Container
@@ -28,6 +29,7 @@ class Standby:
 
     id: str
     ticket: str
+    key: str = field(repr=False)
     location: str
     image: str
     service_id: str
@@ -63,16 +65,16 @@ class WorkerMaker:
         if not images.is_of(release.image, location, service, self._engine.project):
             raise images.ImageUnavailable(f"{release.image} is not an image of {location}")
         images.ensure(self._engine, release.image, location, [service], self._releases)
-        ticket = uuid.uuid4().hex[:12]
+        ticket, key = uuid.uuid4().hex[:12], secrets.token_hex(32)
         container = run_container(
             service,
             self._engine.image(service["Image"]) or {},
             image=release.image,
             command=commands.stand_by(
-                release.python,
+                commands.Code(location, release.python, release.pointers),
                 serialize_value(self._instance.get_ref()),
-                release.pointers,
                 ticket,
+                key,
                 _MAX_IDLE_S,
             ),
             environment={},
@@ -88,4 +90,4 @@ class WorkerMaker:
         except Exception:
             self._engine.discard(container_id)
             raise
-        return Standby(container_id, ticket, location, release.image, service_id)
+        return Standby(container_id, ticket, key, location, release.image, service_id)

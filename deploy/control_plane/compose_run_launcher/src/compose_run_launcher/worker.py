@@ -2,27 +2,39 @@
 
 It runs in the image of a code location, of whatever release, so it imports nothing but Dagster
 and the standard library. Its one argument is an order: JSON with ``instance``, a serialized
-``InstanceRef``, and either ``run_id``, the run to execute now, or ``ticket``: then it imports
-what a run will need, writes ``READY`` to its output, and waits for SIGUSR1. The run that carries
-its ticket by then as a tag is its own. It executes one run and ends.
+``InstanceRef``; ``location`` and ``pointers``, the code location and the serialized code pointers
+that it may execute; and either ``run_id``, the run to execute now, or ``ticket`` and ``key``: then
+it imports what a run will need, writes ``READY`` to its output, and waits for SIGUSR1. The run
+that carries its ticket by then as a tag, with a proof made with its key, is its own. It executes
+one run and ends.
+
+What it reads of a run has stood in a database that others can write to. It executes nothing but
+its own location's code, and ends with ``REFUSED`` when a run asks for something else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import hmac
 import importlib
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 READY = "standby worker: ready"
 # Of the kind that the user interface does not show.
 TICKET_TAG = ".dagster/standby_ticket"
+PROOF_TAG = ".dagster/standby_proof"
+# EX_NOPERM: the run is none that this worker may execute.
+REFUSED = 77
+# Copies of a ticket that are looked at; there is one, unless somebody makes more.
+_MOST_COPIES = 10
 
 
 def main(order: Mapping[str, Any]) -> int:
@@ -41,10 +53,21 @@ def main(order: Mapping[str, Any]) -> int:
     gc.freeze()
     gc.enable()
     if run_id is None:
-        run_id = wait_for_run(instance, order["ticket"], order["max_idle_s"])
+        run_id = wait_for_run(instance, order["ticket"], order["key"], order["max_idle_s"])
         if run_id is None:
             return 0
-    return execute(instance, run_id)
+    return execute(instance, run_id, order["location"], order["pointers"])
+
+
+def handover_tags(ticket: str, key: str, run_id: str) -> dict[str, str]:
+    """The tags by which the worker with this ticket and key knows its run.
+
+    Whoever reads the ticket can copy it to another run. The proof fits one run, and can be made
+    by the launcher and this worker alone: the key stands in the worker's command, and nowhere
+    in the database.
+    """
+    proof = hmac.new(key.encode(), run_id.encode(), "sha256").hexdigest()
+    return {TICKET_TAG: ticket, PROOF_TAG: proof}
 
 
 def import_dagster() -> None:
@@ -119,33 +142,80 @@ def release_connections(instance: Any) -> None:
         engine.dispose()
 
 
-def wait_for_run(instance: Any, ticket: str, max_idle_s: float) -> str | None:
+def wait_for_run(instance: Any, ticket: str, key: str, max_idle_s: float) -> str | None:
     """The id of the run that is handed over; None when none came for so long."""
-    from dagster import RunsFilter
-
     print(READY, flush=True)
     while signal.sigtimedwait({signal.SIGUSR1}, max_idle_s) is not None:
-        runs = instance.get_runs(RunsFilter(tags={TICKET_TAG: ticket}), limit=1)
-        if runs:
+        run = handed_over(instance, ticket, key)
+        if run is not None:
             # A handover that is repeated, because its answer was lost, finds this one under way.
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-            os.environ["DAGSTER_RUN_JOB_NAME"] = runs[0].job_name
-            return str(runs[0].run_id)
+            os.environ["DAGSTER_RUN_JOB_NAME"] = run.job_name
+            return str(run.run_id)
     print("standby worker: not needed", flush=True)
     return None
 
 
-def execute(instance: Any, run_id: str) -> int:
-    """What ``dagster api execute_run`` does."""
+def handed_over(instance: Any, ticket: str, key: str) -> Any:
+    """The run that carries the ticket and its proof; None without one."""
+    from dagster import RunsFilter
+
+    for run in instance.get_runs(RunsFilter(tags={TICKET_TAG: ticket}), limit=_MOST_COPIES):
+        proof = handover_tags(ticket, key, run.run_id)[PROOF_TAG]
+        if hmac.compare_digest(run.tags.get(PROOF_TAG, "").encode(), proof.encode()):
+            return run
+        print(f"standby worker: run {run.run_id} carries my ticket without proof", flush=True)
+    return None
+
+
+def execute(instance: Any, run_id: str, location: str, pointers: Sequence[str]) -> int:
+    """What ``dagster api execute_run`` does, for a run of this location; REFUSED for another."""
     api = importlib.import_module("dagster._cli.api")
     from dagster._utils.interrupts import capture_interrupts
 
+    core_execute_run = api.core_execute_run
+    refused: list[str] = []
+
+    def execute_own(job: Any, run: Any, *rest: Any, **named: Any) -> Any:
+        # Here, because this is the row as Dagster has read it, and the job that it made of it.
+        why = foreign(run, location, pointers)
+        if why is None:
+            return core_execute_run(job, run, *rest, **named)
+        refused.append(why)
+        refuse(instance, run, why)
+        return iter(())
+
+    api.core_execute_run = execute_own  # type: ignore[attr-defined]
     with capture_interrupts(), instance:
         code: int = api._execute_run_command_body(
             run_id, instance, lambda _event: None, set_exit_code_on_failure=False
         )
-    return code
+    return REFUSED if refused else code
+
+
+def foreign(run: Any, location: str, pointers: Sequence[str]) -> str | None:
+    """Why the run is none of this location's; None when it is."""
+    from dagster._serdes import deserialize_value
+
+    origin = run.remote_job_origin
+    its_location = origin.location_name if origin else None
+    if its_location != location:
+        return f"run {run.run_id} is of location {its_location}, this worker is of {location}"
+    pointer = run.job_code_origin.repository_origin.code_pointer
+    # Tuples of different classes can be equal.
+    own: list[Any] = [deserialize_value(serialized) for serialized in pointers]
+    if not any(type(pointer) is type(one) and pointer == one for one in own):
+        known = " or ".join(one.describe() for one in own)
+        return f"run {run.run_id}: its code pointer is {pointer!r:.200}, this worker has {known}"
+    return None
+
+
+def refuse(instance: Any, run: Any, why: str) -> None:
+    """Say it where people look; the run's events may be out of reach of this location's role."""
+    print(f"refused: {why}", file=sys.stderr, flush=True)
+    with contextlib.suppress(Exception):
+        instance.report_engine_event(f"The worker refused the run: {why}.", run)
 
 
 if __name__ == "__main__":
