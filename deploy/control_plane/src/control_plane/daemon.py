@@ -19,6 +19,7 @@ from control_plane.connections import keep_connections
 from control_plane.one_order import keep_one_order
 from control_plane.queue_daemon import daemons
 from control_plane.served import ServedFile
+from control_plane.unreadable_runs import read_around_unreadable_runs
 from control_plane.workspace_watch import PromptRefresh
 
 
@@ -38,6 +39,7 @@ def main(workspace: Path, served: Path | None) -> None:
     """Run Dagster's daemon, and the run launcher's watch beside it."""
     setup_interrupt_handlers()
     keep_one_order()
+    read_around_unreadable_runs()
     with capture_interrupts(), DagsterInstance.get() as instance:
         keep_connections(instance)
         instance.run_launcher.watch()  # type: ignore[attr-defined]  # by dagster.yaml

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dagster_webserver.cli import main
 
 from control_plane.one_order import keep_one_order
+from control_plane.unreadable_runs import read_around_unreadable_runs
 
 if __name__ == "__main__":
     keep_one_order()
+    read_around_unreadable_runs()
     main()  # type: ignore[no-untyped-call]
