@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from compose_run_launcher.belongs import (
+    REQUESTED_BY_TAG,
     contract,
     disagreement,
     foreign_image,
@@ -119,6 +120,15 @@ def test_nothing_is_loaded_by_what_nothing_names() -> None:
     sentence = disagreement(run(), "elt", contract({"Config": {}}, {"Config": {}}))
     assert sentence is not None
     assert "loaded by module a module that nothing names any more" in sentence
+
+
+def test_what_one_location_requested_does_not_run_as_another() -> None:
+    """A backfill is launched where its assets are by then."""
+    requested = run().with_tags({REQUESTED_BY_TAG: "elt"})
+    assert disagreement(requested, "elt", RELEASE) is None
+    assert disagreement(run().with_tags({REQUESTED_BY_TAG: "sales"}), "elt", RELEASE) == (
+        f"run {RUN}: it was requested by location sales, and is of elt"
+    )
 
 
 def test_a_run_without_code() -> None:

@@ -17,6 +17,7 @@ from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handle
 
 from control_plane.connections import keep_connections
 from control_plane.one_order import keep_one_order
+from control_plane.own_requests import keep_requests_in_their_repository
 from control_plane.queue_daemon import daemons
 from control_plane.served import ServedFile
 from control_plane.unreadable_runs import read_around_unreadable_runs
@@ -40,6 +41,7 @@ def main(workspace: Path, served: Path | None) -> None:
     setup_interrupt_handlers()
     keep_one_order()
     read_around_unreadable_runs()
+    keep_requests_in_their_repository()
     with capture_interrupts(), DagsterInstance.get() as instance:
         keep_connections(instance)
         instance.run_launcher.watch()  # type: ignore[attr-defined]  # by dagster.yaml

@@ -24,6 +24,9 @@ from dagster._serdes import serialize_value
 
 from compose_run_launcher.release import Release
 
+# Written by the daemon to what a sensor, a schedule or automation of a location requests. It works
+# for that location alone, wherever a backfill finds its assets by then.
+REQUESTED_BY_TAG = ".dagster/requested_by"
 # An error text is no place for a pointer of a megabyte.
 _LONGEST = 200
 
@@ -92,6 +95,9 @@ def foreign_image(run_id: str, image: str, location: str, own: frozenset[str]) -
 
 def disagreement(run: DagsterRun, location: str, known: Release | EntrypointContract) -> str | None:
     """What does not agree between a run's origin and how its location's release is loaded."""
+    requester = run.tags.get(REQUESTED_BY_TAG, location)
+    if requester != location:
+        return f"run {run.run_id}: it was requested by location {requester}, and is of {location}"
     if run.job_code_origin is None:
         return f"run {run.run_id}: it does not say which code it executes"
     origin = run.job_code_origin.repository_origin
