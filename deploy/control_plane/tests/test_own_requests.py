@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from compose_run_launcher.belongs import REQUESTED_BY_TAG
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, RunRequest
 from dagster._core.definitions.asset_key import AssetJobKey
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.remote_representation.code_location import InProcessCodeLocation
@@ -24,7 +26,9 @@ from dagster._core.test_utils import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import IWorkspaceProcessContext
+from dagster._daemon.asset_daemon import AssetDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._scheduler import scheduler
 
 from control_plane import own_requests
 from control_plane.own_requests import (
@@ -50,7 +54,21 @@ def after_{1}(): ...
 def {0}_sensor():
     return dg.RunRequest(tags={{"team": "{0}", "dagster/image": "other", "dagster/backfill": "x"}})
 
-defs = dg.Definitions(assets=[{0}_table, after_{1}], jobs=[{0}_job], sensors=[{0}_sensor])
+@dg.asset(deps=["{1}_table"], automation_condition=dg.AutomationCondition.missing())
+def due_in_{0}(): ...
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target="*",
+    default_status=dg.DefaultSensorStatus.{2},
+    run_tags={{"dagster/image": "x"}},
+)
+
+defs = dg.Definitions(
+    assets=[{0}_table, after_{1}, due_in_{0}],
+    jobs=[{0}_job],
+    sensors=[{0}_sensor, automation],
+)
 """
 
 Context = IWorkspaceProcessContext[Any]
@@ -115,7 +133,7 @@ def tick(context: Context) -> InstigatorTick:
     """One round of the sensor daemon; the tick that it made."""
     list(execute_sensor_iteration(context, logging.getLogger("test"), None, None))
     location = context.create_request_context().get_code_location("elt")
-    (sensor,) = location.get_repository("__repository__").get_sensors()
+    sensor = location.get_repository("__repository__").get_sensor("elt_sensor")
     (made,) = context.instance.get_ticks(sensor.get_remote_origin_id(), sensor.selector_id, limit=1)
     return made
 
@@ -205,6 +223,48 @@ def test_an_own_key_in_a_run_of_ones_own_job_is_ones_own(context: Context) -> No
 
     (request,) = checked(data, "sensor", handle, location, nobody_asks).run_requests
     assert request.asset_selection == [AssetKey("elt_table")]
+
+
+def test_schedules_are_checked_in_the_same_way(
+    context: Context, guarded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [RunRequest(tags={"dagster/image": "x"})]
+
+    def answers(*_: Any, **__: Any) -> ScheduleExecutionData:
+        return ScheduleExecutionData(run_requests=requests)
+
+    monkeypatch.setattr(InProcessCodeLocation, "get_schedule_execution_data", answers)
+    handle = (
+        context.create_request_context()
+        .get_code_location("elt")
+        .get_repository("__repository__")
+        .handle
+    )
+    origin = SimpleNamespace(
+        repository_origin=SimpleNamespace(code_location_origin=SimpleNamespace(location_name="elt"))
+    )
+    schedule: Any = SimpleNamespace(get_remote_origin=lambda: origin)
+    location: Any = scheduler._get_code_location_for_schedule(context, schedule)
+    named = {"repository_handle": handle, "schedule_name": "nightly"}
+    (own,) = location.get_schedule_execution_data(**named).run_requests
+    assert own.tags == {REQUESTED_BY_TAG: "elt"}
+    requests.append(RunRequest(asset_selection=[AssetKey("analytics_table")]))
+    with pytest.raises(ForeignRequest, match="nightly of location elt asked for asset analytics"):
+        location.get_schedule_execution_data(**named)
+
+
+def test_honest_automation_goes_on(context: Context, guarded: None) -> None:
+    instance = context.instance
+    before = launched(instance)
+    settings = instance.get_auto_materialize_settings()
+    daemon = AssetDaemon(settings=settings, pre_sensor_interval_seconds=30)
+    daemon._run_iteration_impl(context, None, {}, {})
+    (run_id,) = launched(instance) - before
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.asset_selection == {AssetKey("due_in_elt")}
+    assert RESERVED_TAGS & set(run.tags) == {REQUESTED_BY_TAG}
+    assert run.tags[REQUESTED_BY_TAG] == "elt"
 
 
 def test_automation_of_anothers_job(context: Context) -> None:

@@ -16,7 +16,7 @@ from compose_run_launcher.belongs import (
 )
 from compose_run_launcher.engine import Engine
 from compose_run_launcher.launching import Launches, LaunchRefused
-from compose_run_launcher.release import Release
+from compose_run_launcher.release import Release, Releases
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.code_pointer import (
     CodePointer,
@@ -30,6 +30,8 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+
+from compose_run_launcher import images
 
 RUN = "00000000-0000-0000-0000-000000000001"
 PYTHON = "/app/.venv/bin/python"
@@ -231,3 +233,37 @@ def test_a_service_that_is_no_code_location_is_not_copied() -> None:
         launches = Launches(UntouchedEngine(service), instance)
         with pytest.raises(LaunchRefused, match="service elt is no code location"):
             launches.launch(run(), "s/elt:1", ["python"])
+
+
+class TaggingEngine(UntouchedEngine):
+    """One that lacks every image, and keeps the names that it is told to give."""
+
+    def __init__(self) -> None:
+        super().__init__(SERVICE)
+        self.tagged: list[str] = []
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        return None
+
+    def tag(self, image_id: str, reference: str) -> None:
+        self.tagged.append(reference)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "tagged"),
+    [
+        ("s/elt:2", ["s/elt:2"]),
+        ("s/analytics:2", []),
+        ("s/docker-gateway:live", []),
+        ("registry/elt@sha256:ab", []),
+    ],
+)
+def test_a_code_server_names_images_of_its_own_location_only(
+    claimed: str, tagged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is given to its image would be started by runs of the other location."""
+    answer = Release(claimed, PYTHON, RELEASE.pointers)
+    monkeypatch.setattr("compose_run_launcher.release.ask_release", lambda _service: answer)
+    engine = TaggingEngine()
+    images.pin(engine, SERVICE, Releases())
+    assert engine.tagged == tagged
