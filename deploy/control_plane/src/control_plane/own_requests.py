@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from compose_run_launcher.belongs import REQUESTED_BY_TAG
@@ -104,7 +105,10 @@ def checked(data: Any, name: str, own: RepositoryHandle, location: Any, graph: A
         _check_keys(name, own, graph(), _foreign_to(repository.asset_graph, events, graph()))
     if not requests:
         return data
-    return copy(data, run_requests=[marked(one, own.location_name) for one in requests])
+    kept = [marked(one, own.location_name) for one in requests]
+    # A schedule's is a named tuple, a sensor's a record.
+    replaced = data._replace if isinstance(data, tuple) else partial(copy, data)
+    return replaced(run_requests=kept)
 
 
 def marked(request: RunRequest, location: str) -> RunRequest:
