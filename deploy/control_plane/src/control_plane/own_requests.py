@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 from compose_run_launcher.belongs import REQUESTED_BY_TAG
@@ -107,8 +106,8 @@ def checked(data: Any, name: str, own: RepositoryHandle, location: Any, graph: A
         return data
     kept = [marked(one, own.location_name) for one in requests]
     # A schedule's is a named tuple, a sensor's a record.
-    replaced = data._replace if isinstance(data, tuple) else partial(copy, data)
-    return replaced(run_requests=kept)
+    is_tuple = hasattr(data, "_replace")
+    return data._replace(run_requests=kept) if is_tuple else copy(data, run_requests=kept)
 
 
 def marked(request: RunRequest, location: str) -> RunRequest:
