@@ -14,6 +14,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from harness import FULL, Stack
+from runs import ONCE, Begun, launch
 
 # Where the stack stays between sessions (tests/run); a session of its own makes and removes it.
 KEPT = os.environ.get("KEPT_STACK")
@@ -78,11 +79,47 @@ def pytest_sessionfinish() -> None:
         state.unlink()
 
 
+@pytest.fixture(scope="session")
+def begun(stack: Stack) -> Iterator[Begun]:
+    """Runs whose containers end, or never begin, well before the late tests."""
+    foreign = stack.run(
+        *("docker", "create", "--label", "compose_run_launcher.project=another-stack"),
+        *("--label", "compose_run_launcher.role=run", f"{stack.project}/elt:live", "true"),
+    ).strip()
+    stack.run("docker", "start", foreign)
+    leave = {"ops": {"leave": {"config": {"code": 3}}}}
+    yield Begun(
+        succeeded=launch(stack, "scenarios", "tick_job"),
+        failed=launch(stack, "scenarios", "leave_job", leave),
+        never_starts=launch(stack, "scenarios", "import_hangs_job", tags=ONCE),
+        foreign=foreign,
+        stale=launch(stack, "scenarios", "__ASSET_JOB", assets=["soon_stale"]),
+    )
+    stack.run("docker", "rm", "--force", foreign)
+
+
+@pytest.fixture(autouse=True)
+def _begin(request: pytest.FixtureRequest) -> None:
+    """Begin with the first test that uses the stack, if there are late ones."""
+    late = any(item.get_closest_marker("late") for item in request.session.items)
+    if late and "stack" in request.fixturenames:
+        request.getfixturevalue("begun")
+
+
+# At the end, in this order: what was begun at the start; a search for secrets in what all others
+# have left; a restart of the engine, after which that is gone.
+LATE = ("late", "secrets_nowhere", "engine_restart")
+
+
+def place(item: pytest.Item) -> int:
+    """Where a test stands in the session: 0, or its place in LATE from 1 on."""
+    marks = {mark.name for mark in item.iter_markers()} | {item.path.parent.name}
+    return max((LATE.index(name) + 1 for name in LATE if name in marks), default=0)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The engine restarts after everything else: what first start left is gone then. Before
-    that, what all others have left is searched for secrets."""
-    late = ["secrets_nowhere", "engine_restart"]
-    items.sort(key=lambda item: [name in item.nodeid for name in reversed(late)])
+    """Late tests come last; long ones run by `make soak` alone."""
+    items.sort(key=place)
     left = [] if FULL else [item for item in items if item.get_closest_marker("long")]
     if left:
         config.hook.pytest_deselected(items=left)

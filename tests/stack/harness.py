@@ -95,6 +95,8 @@ class Stack:
     first_logs: str = ""
     # Port of the users API on the host.
     api_port: int = 0
+    # When something happened that a late test asks about, in seconds since the epoch.
+    moments: dict[str, float] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -139,7 +141,7 @@ class Stack:
 
     def save(self, file: Path) -> None:
         """Write down what another session needs to use this stack."""
-        names = ("port", "project", "settings", "first_start", "first_logs", "api_port")
+        names = ("port", "project", "settings", "first_start", "first_logs", "api_port", "moments")
         state = {name: getattr(self, name) for name in names}
         file.write_text(json.dumps(state | {"product": product()}))
 
