@@ -91,8 +91,9 @@ def test_a_new_file_of_a_day_is_loaded_and_nothing_else(stack: Stack) -> None:
         put(stack, FILE, f"{HEADER}\n900001,1,1,1,100,{QUIET_DAY}T10:00:00Z,,\n")
 
         def is_requested() -> Run:
-            [run] = requested(stack, FILE)
-            return run
+            found = requested(stack, FILE)
+            assert len(found) == 1
+            return found[0]
 
         run = until(is_requested, seconds=120, every=1)
         run.wait()
