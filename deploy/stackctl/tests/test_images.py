@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,20 +112,21 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.commit(FILES)
 
     def git(self, *arguments: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
         subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True)
 
-    def commit(self, files: Mapping[str, str | None]) -> None:
+    def write(self, files: Mapping[str, str | None]) -> None:
         for path, text in files.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             if text is None:
                 (self.folder / path).unlink()
             else:
                 (self.folder / path).write_text(text)
+
+    def commit(self, files: Mapping[str, str | None]) -> None:
+        self.write(files)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message=change")
 
@@ -139,12 +141,21 @@ class Repository:
         return {image.name for image in changed(old, new, paths, tests=tests)}
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        # In a git hook these would name the repository that is committed to.
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(name)
+        repository = Repository(tmp_path_factory.mktemp("template"))
+        repository.git("init", "--quiet", "--initial-branch=main", "--template=")
+        repository.commit(FILES)
+        yield repository.folder
+
+
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    # In a git hook these would name the repository that is committed to.
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    return Repository(tmp_path)
+def repository(template: Path, tmp_path: Path) -> Repository:
+    return Repository(shutil.copytree(template, tmp_path / "repository"))
 
 
 @pytest.mark.parametrize(
@@ -224,8 +235,8 @@ def test_an_unknown_commit_is_named_with_the_way_out(repository: Repository) -> 
 def test_an_ignore_file_leaves_out_what_it_names_plainly(
     repository: Repository, ignored: str | None, reached: set[str], left_out: set[str]
 ) -> None:
-    repository.commit({"shared/Dockerfile.dockerignore": ignored})
-    files = Files("HEAD", repository.folder)
+    repository.write({"shared/Dockerfile.dockerignore": ignored})
+    files = Files(folder=repository.folder)
     image = images_of(resolve(COMPOSE, repository.folder), files)[0]
     assert all(image.is_made_of(f"one/{path}") for path in reached)
     assert not any(image.is_made_of(f"one/{path}") for path in left_out)
@@ -257,7 +268,7 @@ def test_what_lies_outside_the_repository_is_refused(
     assert ours in COMPOSE
     config = resolve(COMPOSE.replace(ours, theirs), repository.folder)
     with pytest.raises(StackctlError, match=r"one: .*elsewhere.* is not in this repository.*Fix:"):
-        images_of(config, Files("HEAD", repository.folder))
+        images_of(config, Files(folder=repository.folder))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +278,7 @@ def test_what_lies_outside_the_repository_is_refused(
 def test_a_context_that_is_no_folder(repository: Repository, value: str, refused: bool) -> None:
     config = resolve(COMPOSE, repository.folder)
     config["services"]["one"]["build"]["additional_contexts"]["runtime"] = value
-    files = Files("HEAD", repository.folder)
+    files = Files(folder=repository.folder)
     if refused:
         with pytest.raises(StackctlError, match=value):
             images_of(config, files)
