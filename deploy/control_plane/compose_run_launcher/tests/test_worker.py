@@ -17,12 +17,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from compose_run_launcher import commands, worker
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.test_utils import instance_for_test
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import serialize_value
+
+from compose_run_launcher import commands, worker
 
 JOB = """
 import dagster as dg
@@ -33,7 +34,7 @@ def one() -> int:
     return 1
 
 
-@dg.job
+@dg.job(executor_def=dg.in_process_executor)
 def job():
     one()
 
