@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ from psycopg2.extensions import connection as Connection
 
 LOCATION = Path(__file__).parents[1]
 REPOSITORY = LOCATION.parents[1]
+PARSE = REPOSITORY / "deploy/code_location/dbt-parse"
 # Definitions are made from dbt's manifest, and tests import them.
-subprocess.run([REPOSITORY / "deploy/code_location/dbt-parse", LOCATION], check=True)
+subprocess.run([PARSE, LOCATION], check=True)
 
 from analytics.postgres import PostgresResource  # noqa: E402
 
@@ -55,6 +57,39 @@ SETTINGS = (
     # Half of the cost of a connection is hashing the password 4096 times.
     "scram_iterations=1",
 )
+
+INCREMENTAL = "{{ config(materialized='incremental') }}"
+ADDED_MODELS = {
+    "added": INCREMENTAL + " select order_id from {{ ref('stg_orders') }}",
+    "broken": "select nothing from {{ ref('stg_orders') }}",
+}
+
+
+@pytest.fixture(scope="session")
+def parse() -> Callable[[Path], bool]:
+    """Parses a location's dbt project, without settings and beside a secret; False if it fails."""
+
+    def call(location: Path) -> bool:
+        environment = {"PATH": "/usr/bin:/bin", "WAREHOUSE_PASSWORD": PASSWORD}
+        return subprocess.run([PARSE, location], env=environment, check=False).returncode == 0
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def larger(parse: Callable[[Path], bool], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The location with models added to its dbt project, parsed: for reading alone.
+
+    It is one for all tests because dbt costs 4 s of CPU before it does anything.
+    """
+    location = tmp_path_factory.mktemp("larger")
+    shutil.copytree(LOCATION / "dbt", location / "dbt", ignore=shutil.ignore_patterns("target"))
+    for name, statement in ADDED_MODELS.items():
+        (location / "dbt/models/marts" / f"{name}.sql").write_text(statement)
+    (location / ".venv").symlink_to(sys.prefix)
+    (location / "uv.lock").touch()
+    assert parse(location)
+    return location
 
 
 @pytest.fixture(scope="session")
