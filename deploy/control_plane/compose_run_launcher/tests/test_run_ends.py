@@ -196,8 +196,15 @@ def test_a_retry_that_vanishes_too_is_the_last(instance: DagsterInstance) -> Non
     engine, first = StandIn(), a_run(instance)
     engine.put(first, ExitCode=137)
     look(instance, engine)
-    former = {"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id}
-    retry = a_run(instance, **former)
+    retry = create_run_for_test(
+        instance,
+        job_name="job",
+        status=DagsterRunStatus.STARTED,
+        parent_run_id=first.run_id,
+        root_run_id=first.run_id,
+        tags={"dagster/root_run_id": first.run_id, "dagster/parent_run_id": first.run_id},
+        remote_job_origin=ORIGIN,
+    )
     engine.put(retry, ExitCode=137)
     look(instance, engine)
     assert again(instance, first).tags["dagster/will_retry"] == "true"
