@@ -78,7 +78,7 @@ def test_a_secret_file_sets_its_variable() -> None:
         ),
         ("dagster._core.errors.DagsterInvalid: y\n", "dagster._core.errors.DagsterInvalid: y"),
         ("entrypoint: X_FILE: cannot read it\n", "entrypoint: X_FILE: cannot read it"),
-        ("something else\n", "something else"),
+        ("something else\n\n", "something else"),
         ("", "it has written no log"),
     ],
 )
