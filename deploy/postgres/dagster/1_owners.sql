@@ -18,10 +18,16 @@ CREATE TABLE IF NOT EXISTS control.pool_default (
 );
 INSERT INTO control.pool_default ("limit") VALUES (1) ON CONFLICT DO NOTHING;
 
+-- JSON for the functions of Postgres, which refuse this one escape that Python writes and reads.
+CREATE OR REPLACE FUNCTION control.readable(serialized text) RETURNS json
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT replace(serialized, '\u0000', '\ue0f0')::json
+$$;
+
 CREATE OR REPLACE FUNCTION control.location_of(run_body text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
 BEGIN
-    RETURN run_body::json #>> '{external_pipeline_origin,external_repository_origin,'
+    RETURN control.readable(run_body) #>> '{external_pipeline_origin,external_repository_origin,'
         'repository_location_origin,location_name}';
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;
@@ -54,12 +60,12 @@ BEGIN
     );
 END $$;
 
-CREATE OR REPLACE FUNCTION control.owns_event(event bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION control.owns_event(event_id bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     RETURN EXISTS (
         SELECT FROM public.event_logs AS logs
-        WHERE logs.id = event AND (logs.run_id = '' OR control.owns(logs.run_id))
+        WHERE logs.id = event_id AND (logs.run_id = '' OR control.owns(logs.run_id))
     );
 END $$;
 

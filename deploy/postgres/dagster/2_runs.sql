@@ -68,9 +68,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
         to_json(key) || ': ' || CASE key
             WHEN 'status' THEN format('{"__enum__": "PipelineRunStatus.%s"}', status)
             WHEN 'tags' THEN tags::text
+            WHEN 'run_config' THEN CASE
+                WHEN strpos(former, '\u0000') > 0 THEN replace(value::text, '\ue0f0', '\u0000')
+                ELSE value::text
+            END
             ELSE value::text
         END, ', ' ORDER BY position) || '}'
-    FROM json_each(former::json) WITH ORDINALITY AS field (key, value, position)
+    FROM json_each(control.readable(former)) WITH ORDINALITY AS field (key, value, position)
 $$;
 
 CREATE OR REPLACE FUNCTION control.may_become(former text, status text) RETURNS boolean
@@ -89,26 +93,28 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     now_utc timestamp := clock_timestamp() AT TIME ZONE 'UTC';
     now_s float := extract(epoch FROM clock_timestamp());
+    given jsonb;
 BEGIN
     PERFORM control.bound_run_body(NEW.run_id, NEW.run_body);
     IF NEW.status = 'STARTED' AND OLD.status = 'CANCELING' THEN
         NEW.status := OLD.status;  -- It was asked to stop while it started.
     ELSIF NEW.status IS DISTINCT FROM OLD.status
-        AND NOT control.may_become(OLD.status, NEW.status) THEN
+        AND control.may_become(OLD.status, NEW.status) IS NOT TRUE THEN
         RAISE EXCEPTION 'run % is %: its code location cannot make it %',
             OLD.run_id, OLD.status, NEW.status USING ERRCODE = 'insufficient_privilege';
     END IF;
     BEGIN
-        NEW.run_body := control.rebuilt(OLD.run_body, NEW.status, control.tags_after(
-            OLD.run_id, (OLD.run_body::json -> 'tags')::jsonb, (NEW.run_body::json -> 'tags')::jsonb
-        ));
+        given := (control.readable(NEW.run_body) -> 'tags')::jsonb;
     EXCEPTION WHEN invalid_text_representation OR untranslatable_character THEN
-        NEW.run_body := NULL;
+        NULL;  -- Not even JSON: said below.
     END;
-    IF NEW.run_body IS NULL THEN
+    IF jsonb_typeof(given) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'run %: its serialized form is not a JSON object with tags', OLD.run_id
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    NEW.run_body := control.rebuilt(OLD.run_body, NEW.status, control.tags_after(
+        OLD.run_id, (control.readable(OLD.run_body) -> 'tags')::jsonb, given
+    ));
     NEW.partition := OLD.partition;
     NEW.partition_set := OLD.partition_set;
     -- Times in the future would outwit timeouts, times that are no numbers the user interface.
@@ -140,7 +146,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM control.bound_run_body(NEW.run_id, NEW.run_body);
     PERFORM control.refuse_tag_size(NEW.run_id, key, value)
-    FROM json_each_text(NEW.run_body::json -> 'tags')
+    FROM json_each_text(control.readable(NEW.run_body) -> 'tags')
     WHERE octet_length(key) + octet_length(value) > 2600;
     RETURN NEW;
 END $$;

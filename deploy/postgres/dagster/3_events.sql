@@ -73,8 +73,9 @@ END $$;
 CREATE OR REPLACE FUNCTION control.is_event(event text, run text, kind text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
 DECLARE
-    entry json := event::json;
+    entry json;
 BEGIN
+    entry := control.readable(event);
     RETURN entry ->> '__class__' IN ('EventLogEntry', 'EventRecord', 'DagsterEventRecord')
         AND entry ->> 'run_id' = run
         AND entry #>> '{dagster_event,event_type_value}' IS NOT DISTINCT FROM kind;
