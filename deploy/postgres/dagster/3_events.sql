@@ -58,7 +58,7 @@ BEGIN
         END IF;
         PERFORM control.bound_event(NEW.run_id, NEW.dagster_event_type, size);
     END IF;
-    IF NOT control.is_event(NEW.event, NEW.run_id, NEW.dagster_event_type) THEN
+    IF control.is_event(NEW.event, NEW.run_id, NEW.dagster_event_type) IS NOT TRUE THEN
         RAISE EXCEPTION 'run %: event % is not a serialized Dagster event of this run and type',
             NEW.run_id, left(NEW.dagster_event_type, 100)
             USING ERRCODE = 'invalid_parameter_value';

@@ -12,6 +12,9 @@ from dagster import DagsterInstance
 from sqlalchemy import text
 
 _SET = text('UPDATE control.pool_default SET "limit" = :limit')
+_IS_DEFAULT = text(
+    "UPDATE concurrency_limits SET using_default_limit = true WHERE concurrency_key = :name"
+)
 
 
 def publish_pool_default(instance: DagsterInstance) -> None:
@@ -22,7 +25,11 @@ def publish_pool_default(instance: DagsterInstance) -> None:
     storage: Any = instance.run_storage
     with storage.connect() as connection:
         connection.execute(_SET, {"limit": limit})
-    events = instance.event_log_storage
+    events: Any = instance.event_log_storage
     for pool in events.get_pool_limits():
         if pool.from_default and pool.limit != limit:
-            events.initialize_concurrency_limit_to_default(pool.name)
+            # Dagster's own way, initialize_concurrency_limit_to_default, fails on Postgres for a
+            # pool that exists: it goes on in a transaction that has failed (1.13.27).
+            events.set_concurrency_slots(pool.name, limit)
+            with events.index_connection() as connection:
+                connection.execute(_IS_DEFAULT, {"name": pool.name})

@@ -84,7 +84,7 @@ def uses_the_instance(context: dg.OpExecutionContext) -> None:
     context.log_event(
         dg.AssetMaterialization("logged", metadata={"rows": 3}, tags={"dagster/data_version": "7"})
     )
-    context.log.warning("a \x00 in a message, and \ud83d\ude00")
+    context.log.warning("a \x00 in a message, and \U0001f600")
 
 
 @dg.job

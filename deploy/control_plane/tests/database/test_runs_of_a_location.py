@@ -131,7 +131,7 @@ def test_a_tag_that_the_control_plane_adds_meanwhile_is_kept(
 def test_run_configuration_keeps_its_text(
     postgres: Postgres, dagster: DagsterInstance, elt: DagsterInstance, new_run: NewRun
 ) -> None:
-    config: dict[str, Any] = {"loggers": {"console": {"config": {"name": "é\u0000\ud83d\ude00"}}}}
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"name": "é\u0000\U0001f600"}}}}
     run = new_run("elt", run_config=config, tags={"a": '"quoted" \\ and\nlines'})
     assert execute(elt, run) == 0
     after = dagster.get_run_by_id(run.run_id)

@@ -172,4 +172,5 @@ def test_the_default_limit_of_pools_is_the_control_plane_s(
     finally:
         publish_pool_default(dagster)
     # What the daemon does at its start, for dagster.yaml's default of 1.
-    assert dagster.event_log_storage.get_concurrency_info("made_by_a_step").limit == 1
+    info = dagster.event_log_storage.get_concurrency_info("made_by_a_step")
+    assert (info.limit, info.slot_count, info.using_default_limit) == (1, 1, True)
