@@ -77,9 +77,7 @@ def migrate(
         location_passwords = {
             name: secrets.read(secret_dir, f"{name}_password") for name in names.split(",")
         }
-        database.provision(
-            server, control_password, location_passwords, sql_dir, connections
-        )
+        database.provision(server, control_password, location_passwords, sql_dir, connections)
         migrate_instance(server, control_password)
         set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")
         database.grant_run_rights(server, sql_dir)

