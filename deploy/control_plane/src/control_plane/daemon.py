@@ -22,8 +22,10 @@ from control_plane.internals.daemon import (
     workspace_of,
 )
 from control_plane.one_order import keep_one_order
+from control_plane.pool_default import publish_pool_default
 from control_plane.queue_daemon import daemons
 from control_plane.served import ServedFile
+from control_plane.session_limits import SessionLimits
 from control_plane.workspace_watch import PromptRefresh
 
 
@@ -45,6 +47,7 @@ def main(workspace: Path, served: Path | None) -> None:
     keep_one_order()
     with capture_interrupts(), DagsterInstance.get() as instance:
         keep_connections(instance)
+        publish_pool_default(instance)
         instance.run_launcher.watch()  # type: ignore[attr-defined]  # by dagster.yaml
         target = WorkspaceFileTarget([str(workspace)])
         with daemon_controller_from_instance(
@@ -52,6 +55,7 @@ def main(workspace: Path, served: Path | None) -> None:
         ) as controller:
             share_log_format("compose_run_launcher")
             share_log_format("control_plane")
+            SessionLimits(instance).start()
             if served is not None:
                 ServedFile(workspace_of(controller), served).start()
             refresh = PromptRefresh(workspace, controller.check_workspace_freshness)
