@@ -31,6 +31,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler import scheduler
 
 from control_plane import own_requests
+from control_plane.internals import ticks
 from control_plane.own_requests import (
     RESERVED_TAGS,
     ForeignRequest,
@@ -106,7 +107,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the daemon; undone afterwards."""
-    for place, name in own_requests._PLACES:
+    for place, name in ticks.PLACES:
         monkeypatch.setattr(place, name, getattr(place, name))
     keep_requests_in_their_repository()
 

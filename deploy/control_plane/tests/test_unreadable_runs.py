@@ -16,11 +16,10 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.storage.runs.schema import RunsTable
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._serdes import serialize_value
 
-from control_plane import unreadable_runs
+from control_plane.internals import run_rows
 from control_plane.queue_daemon import PromptQueueDaemon
 from control_plane.unreadable_runs import read_around_unreadable_runs, why_unreadable
 
@@ -53,8 +52,8 @@ def instance() -> Iterator[DagsterInstance]:
 @pytest.fixture
 def patched(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in daemon and webserver; undone afterwards."""
-    for name in unreadable_runs._READS:
-        monkeypatch.setattr(SqlRunStorage, name, getattr(SqlRunStorage, name))
+    for hook in run_rows.HOOKS:
+        monkeypatch.setattr(hook.owner, hook.name, hook.original())
     read_around_unreadable_runs()
 
 

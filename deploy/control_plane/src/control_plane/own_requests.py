@@ -5,8 +5,6 @@ daemon would launch it wherever it names: a backfill of another location's asset
 that location's secrets and the asker's configuration. So what a tick answers is checked before
 anything of it is stored; one foreign name fails the tick. People launch what they like from the
 user interface, across locations, too.
-
-The private names of Dagster that this needs, as of 1.13.27, are those of ``_PLACES``.
 """
 
 from __future__ import annotations
@@ -16,25 +14,27 @@ from contextvars import ContextVar
 from typing import Any
 
 from compose_run_launcher.belongs import REQUESTED_BY_TAG
+from compose_run_launcher.internals import DOCKER_CONTAINER_ID_TAG, DOCKER_IMAGE_TAG
 from compose_run_launcher.worker import PROOF_TAG, TICKET_TAG
 from dagster import AssetCheckEvaluation, AssetKey, DagsterError, RunRequest
-from dagster._core.definitions.asset_key import AssetCheckKey, AssetJobKey, EntityKey
-from dagster._core.remote_representation.code_location import CodeLocation
-from dagster._core.remote_representation.handle import RepositoryHandle
-from dagster._core.storage.tags import BACKFILL_ID_TAG, DOCKER_IMAGE_TAG
-from dagster._daemon import asset_daemon, sensor
-from dagster._record import copy
-from dagster._scheduler import scheduler
-from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 
-# Where a sensor's and a schedule's tick get the code location that they ask, and where the asset
-# daemon turns what it has found due into runs and backfills.
-_PLACES = (
-    (sensor, "_get_code_location_for_sensor"),
-    (scheduler, "_get_code_location_for_schedule"),
-    (asset_daemon.AssetDaemon, "_submit_run_requests_and_update_evaluations"),
-    (asset_daemon.AssetDaemon, "_submit_run_request"),
+from control_plane.internals.ticks import (
+    BACKFILL_ID_TAG,
+    SUBMIT,
+    SUBMIT_ALL,
+    AssetCheckKey,
+    AssetJobKey,
+    CodeLocation,
+    EntityKey,
+    RepositoryHandle,
+    ask_by,
+    copy,
+    location_of_schedule,
+    location_of_sensor,
+    submit,
+    submit_all,
 )
+
 # What the control plane writes to runs. A sensor that passes on all tags of an earlier run means
 # no harm by it, so they are left out, and not refused.
 RESERVED_TAGS = frozenset(
@@ -57,9 +57,6 @@ class ForeignRequest(DagsterError):
 
 def keep_requests_in_their_repository() -> None:
     """Let this process's daemons launch only what belongs to who asks for it."""
-    (_, of_sensor), (_, of_schedule), (_, submit_all), (_, submit) = (
-        (place, getattr(place, name)) for place, name in _PLACES
-    )
 
     async def submit_own(daemon: Any, **named: Any) -> Any:
         asking, graph = named["remote_sensor"], named["workspace"].asset_graph
@@ -77,9 +74,9 @@ def keep_requests_in_their_repository() -> None:
             named["run_request"] = marked(named["run_request"], location)
         return await submit(daemon, **named)
 
-    replacements = (_guarded(of_sensor), _guarded(of_schedule), submit_own, submit_marked)
-    for (place, name), replacement in zip(_PLACES, replacements, strict=True):
-        setattr(place, name, replacement)
+    ask_by(_guarded(location_of_sensor), _guarded(location_of_schedule))
+    SUBMIT_ALL.replace(submit_own)
+    SUBMIT.replace(submit_marked)
 
 
 def checked(data: Any, name: str, own: RepositoryHandle, location: Any, graph: Any) -> Any:

@@ -4,9 +4,6 @@ Dagster reads runs in lists: the queue, the monitor, the runs page. One row whos
 deserialized, or that says that it is another run, fails the whole list, every time. Here such a
 row becomes a run without code, which keeps its id, its status and the reason; nothing is changed
 by reading. What wants to launch it or asks for its health then fails it like any run.
-
-The private names of Dagster that this needs, as of 1.13.27, are those of ``_READS``: all reads of
-runs go through the first, on rows of queries that the second and third make.
 """
 
 from __future__ import annotations
@@ -16,16 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.remote_origin import (
+
+from control_plane.internals.run_rows import (
+    MAX_RETRIES_TAG,
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    read_runs_by,
+    row_to_run,
+    runs_query,
 )
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
-from dagster._core.storage.tags import MAX_RETRIES_TAG
-
-_READS = ("_row_to_run", "_runs_query", "_get_run_by_id")
-_row_to_run, _runs_query, _get_run_by_id = (getattr(SqlRunStorage, name) for name in _READS)
 
 UNREADABLE_TAG = "control_plane/unreadable"
 _LONGEST = 300
@@ -37,13 +34,12 @@ logger = logging.getLogger(__name__)
 
 def read_around_unreadable_runs() -> None:
     """Let this process's run storage go on with the other rows."""
-    for name, replacement in zip(_READS, (_read, _query_with_id, _read_by_id), strict=True):
-        setattr(SqlRunStorage, name, replacement)
+    read_runs_by(_read, _query_with_id, _read_by_id)
 
 
 def _read(storage: Any, row: dict[str, Any]) -> DagsterRun:
     try:
-        return _checked(row, _row_to_run(storage, row))
+        return _checked(row, row_to_run(storage, row))
     except Exception as error:
         if "run_id" not in row:
             raise
@@ -63,7 +59,7 @@ def _query_with_id(
     wanted = list(columns or ("run_body", "status"))
     if "run_body" in wanted:
         wanted += [name for name in ("run_id", "pipeline_name") if name not in wanted]
-    return _runs_query(storage, filters, cursor, limit, wanted, *rest, **named)
+    return runs_query(storage, filters, cursor, limit, wanted, *rest, **named)
 
 
 def _read_by_id(storage: Any, run_id: str) -> DagsterRun | None:

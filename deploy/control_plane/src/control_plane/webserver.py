@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dagster_webserver.cli import main
-
+from control_plane.internals.webserver import main
 from control_plane.one_order import keep_one_order
 from control_plane.unreadable_runs import read_around_unreadable_runs
 

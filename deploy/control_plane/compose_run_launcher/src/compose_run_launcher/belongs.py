@@ -14,14 +14,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dagster import DagsterRun
-from dagster._core.code_pointer import CodePointer, ModuleCodePointer
-from dagster._core.origin import (
+
+from compose_run_launcher.internals import (
     DEFAULT_DAGSTER_ENTRY_POINT,
+    CodePointer,
+    ModuleCodePointer,
     RepositoryPythonOrigin,
     get_python_environment_entry_point,
+    serialize_value,
 )
-from dagster._serdes import serialize_value
-
 from compose_run_launcher.release import Release
 
 # Written by the daemon to what a sensor, a schedule or automation of a location requests. It works

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,9 +26,10 @@ class Code:
     pointers: tuple[str, ...]
 
 
-def execute_run(code: Code, instance_ref: str, run_id: str) -> list[str]:
-    """Execute one run, now."""
-    return _command(code, {"instance": instance_ref, "run_id": run_id})
+def execute_run(code: Code, instance_ref: str, run_id: str, otherwise: Sequence[str]) -> list[str]:
+    """Execute one run, now; by the command ``otherwise`` in an image whose Dagster is too old."""
+    order = {"instance": instance_ref, "run_id": run_id, "otherwise": list(otherwise)}
+    return _command(code, order)
 
 
 def stand_by(code: Code, instance_ref: str, ticket: str, key: str, max_idle_s: float) -> list[str]:

@@ -10,12 +10,6 @@ from functools import cached_property
 from typing import Any, Self
 
 from dagster import DagsterRun, Field, IntSource, StringSource
-from dagster._core.events import JobFailureData, RunFailureReason
-from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._serdes import serialize_value
-from dagster._serdes.config_class import ConfigurableClassData
-from dagster_docker import DockerRunLauncher
-from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 from tenacity import (
@@ -33,6 +27,18 @@ from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at
 from compose_run_launcher.handover_watch import HandoverWatch
 from compose_run_launcher.images import ImageUnavailable
+from compose_run_launcher.internals import (
+    DOCKER_CONTAINER_ID_TAG,
+    CheckRunHealthResult,
+    ConfigurableClassData,
+    DockerRunLauncher,
+    ExecuteRunArgs,
+    JobFailureData,
+    LaunchRunContext,
+    RunFailureReason,
+    WorkerStatus,
+    serialize_value,
+)
 from compose_run_launcher.launching import Launches, LaunchRefused, location_of
 from compose_run_launcher.limits import BadLimit
 from compose_run_launcher.run_watch import RunWatch, do_not_retry, explain_end
@@ -168,8 +174,10 @@ class ComposeRunLauncher(DockerRunLauncher):
             raise LaunchRefused(f"run {run.run_id} does not say which image it executes.")
         pointers = (serialized(code.get_repo_pointer()),)
         own = commands.Code(location_of(run), code.executable_path, pointers)
-        instance = serialize_value(self._instance.get_ref())
-        launch(run, image, commands.execute_run(own, instance, run.run_id))
+        instance = self._instance.get_ref()
+        otherwise = ExecuteRunArgs(code, run.run_id, instance).get_command_args()
+        command = commands.execute_run(own, serialize_value(instance), run.run_id, otherwise)
+        launch(run, image, command)
 
     def _try_until_given_up(self, launch: Callable[[], None], run: DagsterRun) -> None:
         try:

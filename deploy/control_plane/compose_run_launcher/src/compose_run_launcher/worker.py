@@ -10,6 +10,10 @@ one run and ends.
 
 What it reads of a run has stood in a database that others can write to. It executes nothing but
 its own location's code, and ends with ``REFUSED`` when a run asks for something else.
+
+An image's Dagster may lack any private name that is used here. What only saves time is left out
+then, and said once on stderr. Without one of ``_TO_EXECUTE`` a run is executed by the order's
+``otherwise``, Dagster's own command; a standby worker ends before it is ready, and runs start cold.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import functools
 import gc
 import hmac
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -26,6 +31,23 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+# All that is private in Dagster here, as `module:name`; seen in 1.13.27.
+_EXECUTE = "dagster._cli.api:_execute_run_command_body"
+# Called by that with the row as it was read: the last look at what will be executed.
+_CORE = "dagster._cli.api:core_execute_run"
+_INTERRUPTS = "dagster._utils.interrupts:capture_interrupts"
+_FROM_REF = "dagster:DagsterInstance.from_ref"
+_REF = "dagster._core.instance:InstanceRef"
+_READ = "dagster._serdes:deserialize_value"
+_TO_EXECUTE = (_EXECUTE, _CORE, _INTERRUPTS, _FROM_REF, _REF, _READ)
+_PLUGINS = "dagster.components.core.package_entry:discover_entry_point_package_objects"
+_DEFINITION = "dagster._core.definitions.reconstruct:ReconstructableRepository.get_definition"
+# And the same of an instance, by their paths in it.
+_KEEP_CONNECTIONS = "optimize_for_webserver"
+_QUESTIONS = ("run_storage.has_run_stats_index_cols", "event_log_storage.has_asset_key_col")
+_CONNECTS = ("run_storage.connect", "event_log_storage.index_connection")
+_LOGS = "compute_log_manager"
 
 READY = "standby worker: ready"
 # Of the kind that the user interface does not show.
@@ -46,6 +68,8 @@ def main(order: Mapping[str, Any]) -> int:
     # Importing makes hundreds of thousands of objects and no garbage: 15 % of the CPU time.
     gc.disable()
     import_dagster()
+    if not can_execute():
+        return 1 if run_id is None else otherwise(order["otherwise"])
     instance = open_instance(order["instance"])
     if run_id is None:
         warm_up(instance, order["pointers"])
@@ -70,47 +94,89 @@ def handover_tags(ticket: str, key: str, run_id: str) -> dict[str, str]:
     return {TICKET_TAG: ticket, PROOF_TAG: proof}
 
 
+@functools.cache
+def find(path: str) -> Any:
+    """What ``module:name.name`` is; None, and said once, in a Dagster that has none."""
+    module, _, names = path.partition(":")
+    try:
+        return functools.reduce(getattr, names.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        return _missed(path, error)
+
+
+def find_in(instance: Any, path: str) -> Any:
+    """The same of an instance."""
+    try:
+        return functools.reduce(getattr, path.split("."), instance)
+    except AttributeError as error:
+        return _missed(path, error)
+
+
+def _missed(path: str, error: Exception) -> None:
+    print(f"run worker: this image's Dagster has no {path}: {error}", file=sys.stderr, flush=True)
+
+
+def _accepts(function: Any, *arguments: Any, **named: Any) -> bool:
+    """Whether a private function takes what we would call it with."""
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except (TypeError, ValueError) as error:
+        print(f"run worker: {function} is another one: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
 def import_dagster() -> None:
     """Import what every run imports sooner or later."""
-    for name in ("dagster", "dagster._cli.api"):
-        importlib.import_module(name)
-    plugins = importlib.import_module("dagster.components.core.package_entry")
-
+    importlib.import_module("dagster")
     # Loading a `defs` folder describes every component type of every installed package for the
     # user interface: a quarter of the CPU time that a location's import takes. A code server
     # needs the description, a run does not.
-    if hasattr(plugins, "discover_entry_point_package_objects"):
-        setattr(plugins, "discover_entry_point_package_objects", dict)  # noqa: B010
+    if find(_PLUGINS) is not None:
+        module, _, name = _PLUGINS.partition(":")
+        setattr(sys.modules[module], name, dict)
+
+
+def can_execute() -> bool:
+    """Whether this image's Dagster has what executing a run here needs."""
+    found = [find(path) for path in _TO_EXECUTE]
+    return None not in found and _accepts(
+        find(_EXECUTE), "run", "instance", print, set_exit_code_on_failure=False
+    )
+
+
+def otherwise(command: list[str]) -> int:
+    """Become Dagster's own command, which is public and as old as run launchers."""
+    print("run worker: Dagster's own command executes the run", file=sys.stderr, flush=True)
+    os.execvp(command[0], command)
 
 
 def open_instance(ref: str) -> Any:
     """The instance, which keeps its database connections instead of making one per query."""
-    from dagster._core.instance import DagsterInstance, InstanceRef
-    from dagster._serdes import deserialize_value
-
-    instance = DagsterInstance.from_ref(deserialize_value(ref, InstanceRef))
+    instance = find(_FROM_REF)(find(_READ)(ref, find(_REF)))
     # Made for the webserver and just as true here. No limit on how long a statement takes.
-    instance.optimize_for_webserver(statement_timeout=0, pool_recycle=-1, max_overflow=20)
+    limits = {"statement_timeout": 0, "pool_recycle": -1, "max_overflow": 20}
+    keep = find_in(instance, _KEEP_CONNECTIONS)
+    if keep is not None and _accepts(keep, **limits):
+        keep(**limits)
     # Dagster looks at its tables' columns before many queries, a fifth of the time that a trivial
     # run takes; they stay the same for a run's life.
-    for storage, question in (
-        (instance.run_storage, "has_run_stats_index_cols"),
-        (instance.event_log_storage, "has_asset_key_col"),
-    ):
-        setattr(storage, question, functools.cache(getattr(storage, question)))
+    for path in _QUESTIONS:
+        storage, _, question = path.partition(".")
+        answer = find_in(instance, path)
+        if answer is not None:
+            setattr(getattr(instance, storage), question, functools.cache(answer))
     return instance
 
 
 def warm_up(instance: Any, pointers: list[str]) -> None:
     """Import the location's definitions, and do once what is slow the first time."""
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
-    from dagster._serdes import deserialize_value
-
-    for serialized in pointers:
-        pointer: Any = deserialize_value(serialized)
-        ReconstructableRepository(pointer).get_definition()
+    if find(_DEFINITION) is not None:
+        for serialized in pointers:
+            repository = find(_DEFINITION.rpartition(".")[0])
+            repository(find(_READ)(serialized)).get_definition()
     rehearse()
-    instance.compute_log_manager  # noqa: B018  # Loads it.
+    find_in(instance, _LOGS)  # Loads it.
     instance.get_runs(limit=1)
     release_connections(instance)
 
@@ -136,10 +202,12 @@ def rehearse() -> None:
 
 def release_connections(instance: Any) -> None:
     """An idle worker holds no connection: the database may be restarted meanwhile."""
-    for connect in (instance.run_storage.connect, instance.event_log_storage.index_connection):
-        with connect() as connection:
-            engine = connection.engine
-        engine.dispose()
+    for path in _CONNECTS:
+        connect = find_in(instance, path)
+        if connect is not None:
+            with connect() as connection:
+                engine = connection.engine
+            engine.dispose()
 
 
 def wait_for_run(instance: Any, ticket: str, key: str, max_idle_s: float) -> str | None:
@@ -171,10 +239,7 @@ def handed_over(instance: Any, ticket: str, key: str) -> Any:
 
 def execute(instance: Any, run_id: str, location: str, pointers: Sequence[str]) -> int:
     """What ``dagster api execute_run`` does, for a run of this location; REFUSED for another."""
-    api = importlib.import_module("dagster._cli.api")
-    from dagster._utils.interrupts import capture_interrupts
-
-    core_execute_run = api.core_execute_run
+    core_execute_run = find(_CORE)
     refused: list[str] = []
 
     def execute_own(job: Any, run: Any, *rest: Any, **named: Any) -> Any:
@@ -186,25 +251,27 @@ def execute(instance: Any, run_id: str, location: str, pointers: Sequence[str]) 
         refuse(instance, run, why)
         return iter(())
 
-    api.core_execute_run = execute_own  # type: ignore[attr-defined]
-    with capture_interrupts(), instance:
-        code: int = api._execute_run_command_body(
-            run_id, instance, lambda _event: None, set_exit_code_on_failure=False
-        )
+    module, _, name = _CORE.partition(":")
+    setattr(sys.modules[module], name, execute_own)
+    try:
+        with find(_INTERRUPTS)(), instance:
+            code: int = find(_EXECUTE)(
+                run_id, instance, lambda _event: None, set_exit_code_on_failure=False
+            )
+    finally:
+        setattr(sys.modules[module], name, core_execute_run)
     return REFUSED if refused else code
 
 
 def foreign(run: Any, location: str, pointers: Sequence[str]) -> str | None:
     """Why the run is none of this location's; None when it is."""
-    from dagster._serdes import deserialize_value
-
     origin = run.remote_job_origin
     its_location = origin.location_name if origin else None
     if its_location != location:
         return f"run {run.run_id} is of location {its_location}, this worker is of {location}"
     pointer = run.job_code_origin.repository_origin.code_pointer
     # Tuples of different classes can be equal.
-    own: list[Any] = [deserialize_value(serialized) for serialized in pointers]
+    own: list[Any] = [find(_READ)(serialized) for serialized in pointers]
     if not any(type(pointer) is type(one) and pointer == one for one in own):
         known = " or ".join(one.describe() for one in own)
         return f"run {run.run_id}: its code pointer is {pointer!r:.200}, this worker has {known}"
