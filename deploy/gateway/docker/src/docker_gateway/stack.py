@@ -1,0 +1,138 @@
+"""What the engine holds of this stack: its runs, and the services that they are copies of."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from docker_gateway import labels
+from docker_gateway.engine import Engine
+from docker_gateway.refusal import Refusal
+from docker_gateway.template import Template, is_declared, is_run
+
+# A launch inspects a service and then creates its copy, and Compose may replace the container in
+# between; so the last one that is gone counts a little longer. Not for longer than that takes: what
+# the service is not any more, a run shall not be.
+FORMER_S = 300.0
+# What is known of images and networks never changes; this bounds how much of it is kept.
+_MOST_KNOWN = 500
+
+
+class Stack:
+    """This stack, as the engine knows it at the moment."""
+
+    def __init__(
+        self, project: str, engine: Engine, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.project = project
+        self.names = labels.Names(project)
+        self._engine = engine
+        self._clock = clock
+        # Of each location: its newest containers, by id, and when each was seen last.
+        self._seen: dict[str, dict[str, tuple[float, Template]]] = {}
+        self._images: dict[str, Mapping[str, Any]] = {}
+        self._rpc_networks: dict[str, bool] = {}
+
+    async def container(self, name: str) -> dict[str, Any]:
+        """A container as inspected; Refusal with status 404 when there is none."""
+        found: dict[str, Any] | None = await self._engine.find(f"/containers/{name}/json")
+        if found is None:
+            raise Refusal(f"No such container: {name}", 404)
+        return found
+
+    async def run(self, name: str) -> dict[str, Any]:
+        """A run's container as inspected; Refusal when it is none of this stack."""
+        found = await self.container(name)
+        if not is_run(found, self.project):
+            raise Refusal(f"container {name} is no run of this stack")
+        return found
+
+    async def image(self, name: str) -> dict[str, Any] | None:
+        """An image as inspected, or None."""
+        found: dict[str, Any] | None = await self._engine.find(f"/images/{name}/json")
+        return found
+
+    async def templates(self, location: str | None = None) -> list[Template]:
+        """The containers of one location's service, or of all; the newest first, the former last.
+
+        Stopped ones count: a service that is down still says how its runs are configured.
+        """
+        wanted = {
+            labels.COMPOSE_PROJECT: self.project,
+            labels.COMPOSE_ONEOFF: "False",
+            labels.ROLE: labels.ROLE_LOCATION,
+        } | ({} if location is None else {labels.COMPOSE_SERVICE: location})
+        filters = json.dumps({"label": [f"{name}={value}" for name, value in wanted.items()]})
+        listed = await self._engine.find("/containers/json", {"all": "1", "filters": filters})
+        for each in sorted(listed or [], key=lambda each: int(each["Created"])):
+            found = await self._engine.find(f"/containers/{each['Id']}/json")
+            if found is not None:
+                await self.remember(found)
+        present = {each["Id"] for each in listed or []}
+        known = [location] if location is not None else list(self._seen)
+        return [template for name in known for template in self._of(name, present)]
+
+    async def remember(self, container: Mapping[str, Any]) -> None:
+        """Note a service's container, if it is one."""
+        if not is_declared(container, self.project, self.names):
+            return
+        image = await self._image_of(container)
+        networks = container["NetworkSettings"]["Networks"] or {}
+        allowed = [
+            name for name, joined in networks.items() if not await self._is_rpc(name, joined)
+        ]
+        template = Template(container, image, frozenset(allowed))
+        # Else an image could make of any service with it a code location.
+        if template.labels.get(labels.ROLE) != labels.ROLE_LOCATION:
+            return
+        seen = self._seen.setdefault(template.location, {})
+        seen.pop(template.id, None)
+        seen[template.id] = (self._clock(), template)
+
+    def _of(self, location: str, present: set[str]) -> list[Template]:
+        """Those of a location that are there, the newest first, and the last one that is not."""
+        seen = self._seen.get(location, {})
+        here = [found for key, (_, found) in seen.items() if key in present]
+        gone = [(when, found) for key, (when, found) in seen.items() if key not in present]
+        last = [(when, found) for when, found in gone[-1:] if self._clock() - when < FORMER_S]
+        kept = [(when, found) for when, found in seen.values() if found.id in present]
+        self._seen[location] = {found.id: (when, found) for when, found in [*last, *kept]}
+        if not self._seen[location]:
+            del self._seen[location]
+        return [*reversed(here), *(found for _, found in last)]
+
+    async def _image_of(self, container: Mapping[str, Any]) -> Mapping[str, Any]:
+        image_id = container["Image"]
+        if image_id not in self._images:
+            found = await self.image(image_id)
+            if found is None:
+                # It was removed by force: then nothing is known to come from it.
+                return {}
+            _make_room(self._images)
+            self._images[image_id] = found
+        return self._images[image_id]
+
+    async def _is_rpc(self, name: str, joined: Mapping[str, Any]) -> bool:
+        """Whether a network is one that no run joins, by its name or by its label."""
+        if self.names.is_rpc(name):
+            return True
+        # A container that has not been started yet does not know its networks' ids.
+        network_id = str(joined.get("NetworkID") or "")
+        if network_id not in self._rpc_networks:
+            found = await self._engine.find(f"/networks/{network_id or quote(name, safe='')}")
+            if found is None:
+                # No run can join what is not there.
+                return True
+            _make_room(self._rpc_networks)
+            network_id = str(found["Id"])
+            own = found.get("Labels") or {}
+            self._rpc_networks[network_id] = own.get(labels.NETWORK) == labels.NETWORK_RPC
+        return self._rpc_networks[network_id]
+
+
+def _make_room(known: dict[str, Any]) -> None:
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
