@@ -130,17 +130,17 @@ async def rename(stack: Stack, call: Call) -> Outcome:
 async def update(stack: Stack, call: Call) -> Outcome:
     """Change a run's limits."""
     found = await stack.run(call.name)
-    templates = await stack.templates(found["Config"]["Labels"].get(labels.LOCATION, ""))
-    if not templates:
-        raise Refusal("its code location has no container that says what is allowed", 503)
+    location = found["Config"]["Labels"].get(labels.LOCATION, "")
     reasons = []
-    for template in templates:
+    async for template in stack.likely_templates(location):
         try:
             changed = limits.updated(call.body, template)
             return EngineCall("POST", _container(call, "update"), {}, changed)
         except Refusal as refusal:
             reasons.append(refusal.reason)
-    raise Refusal(reasons[0])
+    if not reasons:
+        raise Refusal(f"there is no code location '{location}' that says what is allowed", 503)
+    raise Refusal(reasons[-1])
 
 
 async def remove(stack: Stack, call: Call) -> Outcome:
@@ -163,10 +163,11 @@ async def connect(stack: Stack, call: Call) -> Outcome:
         raise Refusal("it names no container by its whole id")
     found = await stack.run(container)
     location = found["Config"]["Labels"].get(labels.LOCATION, "")
-    if not any(call.name in each.networks for each in await stack.templates(location)):
-        raise Refusal(f"network {call.name} is not one of the service's networks for runs")
-    path = f"{VERSION}/networks/{call.name}/connect"
-    return EngineCall("POST", path, {}, {"Container": container})
+    async for template in stack.likely_templates(location):
+        if call.name in template.networks:
+            path = f"{VERSION}/networks/{call.name}/connect"
+            return EngineCall("POST", path, {}, {"Container": container})
+    raise Refusal(f"network {call.name} is not one of the service's networks for runs")
 
 
 def _container(call: Call, action: str) -> str:

@@ -15,7 +15,7 @@ async def inspect(stack: Stack, call: Call) -> Outcome:
     known = any(
         call.name in {each.image_id, each.image_name, each.release}
         or repository in each.repositories
-        for each in await stack.templates()
+        for each in await stack.services()
     )
     if not known:
         raise Refusal(f"image {call.name} is not one of this stack's code locations")
@@ -27,7 +27,7 @@ async def tag(stack: Stack, call: Call) -> Outcome:
     repository, tag = call.query.get("repo", ""), call.query.get("tag", "")
     if not ID.fullmatch(call.name) or not RELEASE.fullmatch(tag):
         raise Refusal("only an image id gets a release's name")
-    templates = await stack.templates()
+    templates = await stack.services()
     releases = {f"{stack.project}/{each.location}" for each in templates}
     served = any(
         each.image_id == call.name and each.image_repository == repository for each in templates
@@ -45,7 +45,7 @@ async def pull(stack: Stack, call: Call) -> Outcome:
     repository, digest = call.query.get("fromImage", ""), call.query.get("tag", "")
     if not DIGEST.fullmatch(digest):
         raise Refusal("images are pulled by digest only")
-    allowed = {name for each in await stack.templates() for name in each.repositories}
+    allowed = {name for each in await stack.services() for name in each.repositories}
     # What the stack builds itself is in no registry; there its name could be anybody's.
     if repository not in allowed or repository.startswith(f"{stack.project}/"):
         raise Refusal(f"images are not pulled from {repository or 'nowhere'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +19,8 @@ from docker_gateway.template import Template, is_declared, is_run
 FORMER_S = 300.0
 # What is known of images and networks never changes; this bounds how much of it is kept.
 _MOST_KNOWN = 500
+# Of one location; a release has two containers while it is shipped.
+_MOST_SEEN = 4
 
 
 class Stack:
@@ -55,11 +57,35 @@ class Stack:
         found: dict[str, Any] | None = await self._engine.find(f"/images/{name}/json")
         return found
 
-    async def templates(self, location: str | None = None) -> list[Template]:
-        """The containers of one location's service, or of all; the newest first, the former last.
+    async def templates(self, location: str) -> list[Template]:
+        """The containers of a location's service as they are: newest first, the former last.
 
         Stopped ones count: a service that is down still says how its runs are configured.
         """
+        present = await self._listed(location)
+        for each in present:
+            await self._look_at(each)
+        return self._of(location, set(present))
+
+    async def likely_templates(self, location: str) -> AsyncIterator[Template]:
+        """The same, those first that were seen a moment ago: the engine is asked when need be."""
+        for when, template in list(self._seen.get(location, {}).values()):
+            if self._clock() - when < FORMER_S:
+                yield template
+        for template in await self.templates(location):
+            yield template
+
+    async def services(self) -> list[Template]:
+        """The containers of all code locations; their images and variables never change."""
+        present = await self._listed()
+        known = {key for seen in self._seen.values() for key in seen}
+        for each in present:
+            if each not in known:
+                await self._look_at(each)
+        return [found for name in list(self._seen) for found in self._of(name, set(present))]
+
+    async def _listed(self, location: str | None = None) -> list[str]:
+        """Ids of the containers that serve code locations, or one of them; the oldest first."""
         wanted = {
             labels.COMPOSE_PROJECT: self.project,
             labels.COMPOSE_ONEOFF: "False",
@@ -67,13 +93,13 @@ class Stack:
         } | ({} if location is None else {labels.COMPOSE_SERVICE: location})
         filters = json.dumps({"label": [f"{name}={value}" for name, value in wanted.items()]})
         listed = await self._engine.find("/containers/json", {"all": "1", "filters": filters})
-        for each in sorted(listed or [], key=lambda each: int(each["Created"])):
-            found = await self._engine.find(f"/containers/{each['Id']}/json")
-            if found is not None:
-                await self.remember(found)
-        present = {each["Id"] for each in listed or []}
-        known = [location] if location is not None else list(self._seen)
-        return [template for name in known for template in self._of(name, present)]
+        ordered = sorted(listed or [], key=lambda each: int(each["Created"]))
+        return [str(each["Id"]) for each in ordered]
+
+    async def _look_at(self, container_id: str) -> None:
+        found = await self._engine.find(f"/containers/{container_id}/json")
+        if found is not None:
+            await self.remember(found)
 
     async def remember(self, container: Mapping[str, Any]) -> None:
         """Note a service's container, if it is one."""
@@ -91,6 +117,8 @@ class Stack:
         seen = self._seen.setdefault(template.location, {})
         seen.pop(template.id, None)
         seen[template.id] = (self._clock(), template)
+        while len(seen) > _MOST_SEEN:
+            del seen[next(iter(seen))]
 
     def _of(self, location: str, present: set[str]) -> list[Template]:
         """Those of a location that are there, the newest first, and the last one that is not."""
