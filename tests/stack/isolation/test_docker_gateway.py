@@ -253,9 +253,7 @@ def test_the_network_of_code_servers(
         # Its other networks are for runs.
         joined = {"Container": run}
         assert (
-            daemon.ask(
-                "POST", f"{VERSION}/networks/{stack.project}_outside/connect", joined
-            ).status
+            daemon.ask("POST", f"{VERSION}/networks/{stack.project}_outside/connect", joined).status
             == 200
         )
     finally:

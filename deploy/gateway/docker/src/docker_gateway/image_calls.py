@@ -12,14 +12,11 @@ from docker_gateway.stack import Stack
 async def inspect(stack: Stack, call: Call) -> Outcome:
     """Inspect an image of a code location."""
     repository = repository_of(call.name)
-    known = any(
-        call.name in {each.image_id, each.image_name, each.release}
-        or repository in each.repositories
-        for each in await stack.services()
-    )
-    if not known:
-        raise Refusal(f"image {call.name} is not one of this stack's code locations")
-    return EngineCall("GET", f"{VERSION}/images/{call.name}/json")
+    async for each in stack.likely_services():
+        names = {each.image_id, each.image_name, each.release}
+        if call.name in names or repository in each.repositories:
+            return EngineCall("GET", f"{VERSION}/images/{call.name}/json")
+    raise Refusal(f"image {call.name} is not one of this stack's code locations")
 
 
 async def tag(stack: Stack, call: Call) -> Outcome:

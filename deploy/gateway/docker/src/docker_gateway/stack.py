@@ -69,10 +69,17 @@ class Stack:
 
     async def likely_templates(self, location: str) -> AsyncIterator[Template]:
         """The same, those first that were seen a moment ago: the engine is asked when need be."""
-        for when, template in list(self._seen.get(location, {}).values()):
-            if self._clock() - when < FORMER_S:
-                yield template
+        for template in self._seen_lately(location):
+            yield template
         for template in await self.templates(location):
+            yield template
+
+    async def likely_services(self) -> AsyncIterator[Template]:
+        """The containers of all code locations, those first that were seen a moment ago."""
+        for location in list(self._seen):
+            for template in self._seen_lately(location):
+                yield template
+        for template in await self.services():
             yield template
 
     async def services(self) -> list[Template]:
@@ -83,6 +90,10 @@ class Stack:
             if each not in known:
                 await self._look_at(each)
         return [found for name in list(self._seen) for found in self._of(name, set(present))]
+
+    def _seen_lately(self, location: str) -> list[Template]:
+        seen = self._seen.get(location, {}).values()
+        return [template for when, template in seen if self._clock() - when < FORMER_S]
 
     async def _listed(self, location: str | None = None) -> list[str]:
         """Ids of the containers that serve code locations, or one of them; the oldest first."""
