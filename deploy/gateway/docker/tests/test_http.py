@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from aiohttp.http_parser import HttpRequestParser
 from engine_stand_in import EngineStandIn
 from shop import VERSION, Answer, Caller, answer, request
 
@@ -115,6 +116,11 @@ def test_a_head_with_two_readings(
 def test_a_first_line_that_is_not_plain(daemon: Caller, engine: EngineStandIn, line: str) -> None:
     refused(engine, daemon.send(f"{line}\r\nHost: docker\r\n\r\n".encode("latin-1")))
     assert not engine.requests
+
+
+def test_http_is_parsed_by_the_compiled_parser() -> None:
+    """aiohttp's other one, in Python, has had more holes."""
+    assert HttpRequestParser.__module__ == "aiohttp._http_parser"
 
 
 def test_another_version_of_http(daemon: Caller, engine: EngineStandIn) -> None:
