@@ -20,7 +20,7 @@ from engine_stand_in import EngineStandIn
 from shop import CREATE, LOCATION, PROJECT, RUN_NAME, VERSION, Answer, Caller, request
 
 from docker_gateway.engine import Engine
-from docker_gateway.rules import DAEMON, WEBSERVER
+from docker_gateway.rules import CALLERS
 from docker_gateway.server import Gateway
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_service.json").read_text())
@@ -88,7 +88,7 @@ def gateway(
     async def start() -> tuple[Gateway, Engine]:
         client = Engine(str(engine.socket))
         made = Gateway(PROJECT, client, clock)
-        for caller in (DAEMON, WEBSERVER):
+        for caller in CALLERS:
             await made.listen(caller, tmp_path / f"{caller}.sock")
         return made, client
 
@@ -111,6 +111,12 @@ def daemon(gateway: Path) -> Caller:
 def webserver(gateway: Path) -> Caller:
     """The one that ends runs."""
     return Caller(gateway / "webserver.sock")
+
+
+@pytest.fixture
+def rpc_networks(gateway: Path) -> Caller:
+    """The one that joins the control plane to networks of code servers."""
+    return Caller(gateway / "rpc_networks.sock")
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class EngineStandIn:
         self.socket = socket
         self.containers: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
-        self.networks: dict[str, dict[str, str]] = {}
+        self.networks: dict[str, dict[str, Any]] = {}
         self.requests: list[Request] = []
         # A stream of events goes on until this is set.
         self.over = asyncio.Event()
@@ -113,7 +113,7 @@ class EngineStandIn:
             tagged = {tag: each for each in self.images.values() for tag in each["RepoTags"]}
             return _found(self.images.get(name) or tagged.get(name))
         if match := re.fullmatch(r"/networks/([^/]+)", path):
-            return 200, {"Id": match[1], "Labels": self.networks.get(match[1], {})}
+            return 200, {"Id": match[1], "Labels": {}} | self.networks.get(match[1], {})
         return 200, {"path": path}
 
     def _listed(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:

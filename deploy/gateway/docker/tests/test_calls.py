@@ -316,7 +316,7 @@ def test_a_network_that_is_labelled_as_one_of_servers(
     daemon: Caller, engine: EngineStandIn, service: dict[str, Any], run: str
 ) -> None:
     network = service["NetworkSettings"]["Networks"]["shop_objects"]["NetworkID"]
-    engine.networks[network] = {"compose_run_launcher.network": "rpc"}
+    engine.networks[network] = {"Labels": {"compose_run_launcher.network": "rpc"}}
     target = f"{VERSION}/networks/shop_objects/connect"
     refused(engine, daemon.ask("POST", target, {"Container": run}))
 

@@ -36,13 +36,19 @@ def refused(engine: EngineStandIn, found: Answer) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("content", ["signal=SIGKILL", "{}"])
-def test_a_body_that_is_a_form(
-    daemon: Caller, engine: EngineStandIn, run: str, lines: list[str], content: str
+def test_a_body_that_may_be_a_form(
+    daemon: Caller, engine: EngineStandIn, run: str, lines: list[str]
 ) -> None:
-    target = f"{VERSION}/containers/{run}/kill?signal=SIGUSR1"
-    head = [f"POST {target} HTTP/1.1", f"Content-Length: {len(content)}", *lines]
-    refused(engine, daemon.send("\r\n".join([*head, "", content]).encode()))
+    head = [f"POST {VERSION}/containers/{run}/update HTTP/1.1", "Host: docker"]
+    text = "\r\n".join([*head, "Content-Length: 2", *lines, "", "{}"])
+    refused(engine, daemon.send(text.encode()))
+
+
+def test_a_form_where_no_body_belongs(daemon: Caller, engine: EngineStandIn, run: str) -> None:
+    target, form = f"{VERSION}/containers/{run}/kill?signal=SIGUSR1", b"signal=SIGKILL"
+    assert daemon.send(request("POST", target)).status == 201
+    engine.requests.clear()
+    refused(engine, daemon.send(request("POST", target, form)))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,14 @@ def test_a_head_with_two_readings(
     head = [f"POST {VERSION}/containers/{run}/update HTTP/1.1", "Host: docker", kind, *lines]
     found = daemon.send("\r\n".join([*head, "", "{}"]).encode("latin-1"))
     refused(engine, found)
+
+
+@pytest.mark.parametrize("line", ["X: a", "Content-Type: application/json ; charset=utf-8"])
+def test_a_plain_head(daemon: Caller, engine: EngineStandIn, run: str, line: str) -> None:
+    kind = [] if line.startswith("Content-Type") else ["Content-Type: application/json"]
+    head = [f"POST {VERSION}/containers/{run}/update HTTP/1.1", "Host: docker", *kind, line]
+    text = "\r\n".join([*head, "Content-Length: 2", "", "{}"])
+    assert daemon.send(text.encode()).status == 201
 
 
 @pytest.mark.parametrize(
@@ -157,10 +171,12 @@ def test_what_follows_a_refusal_is_not_read(
 ) -> None:
     """A second request may stand in the body of the first, as the first one's length says."""
     stop = f"POST {VERSION}/containers/{run}/stop HTTP/1.1\r\nHost: docker\r\n\r\n"
-    head = f"POST /v1.45/info HTTP/1.1\r\nContent-Length: {len(stop)}\r\n\r\n"
+    head = f"POST /v1.45/info HTTP/1.1\r\nHost: docker\r\nContent-Length: {len(stop)}\r\n\r\n"
     with daemon.connect() as connection:
         connection.sendall((head + stop).encode())
-        refused(engine, answer(connection))
+        found = answer(connection)
+        refused(engine, found)
+        assert found.reason == "bodies are JSON, by one Content-Type"
         with suppress(ConnectionError):
             assert connection.recv(1) == b""
     assert not engine.requests

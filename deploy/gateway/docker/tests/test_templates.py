@@ -156,7 +156,33 @@ def test_a_service_in_the_network_of_code_servers(
     service["HostConfig"]["NetworkMode"] = "shop_rpc_elt"
     body["HostConfig"]["NetworkMode"] = "shop_rpc_elt"
     assert status(daemon, body) == 403
+    body["HostConfig"]["NetworkMode"] = "none"
+    assert status(daemon, body) == 403
     body["HostConfig"]["NetworkMode"] = "shop_core"
+    assert status(daemon, body) == 201
+
+
+def test_a_service_in_the_network_of_code_servers_alone(
+    daemon: Caller, engine: EngineStandIn, service: Body, body: Body
+) -> None:
+    service["NetworkSettings"]["Networks"] = {"shop_rpc_elt": {"NetworkID": "1" * 64}}
+    service["HostConfig"]["NetworkMode"] = "shop_rpc_elt"
+    body["HostConfig"]["NetworkMode"] = "shop_rpc_elt"
+    assert status(daemon, body) == 403
+    body["HostConfig"]["NetworkMode"] = "none"
+    assert status(daemon, body) == 201
+
+
+@pytest.mark.parametrize("options", [{}, {"Subpath": "analytics"}, {"Subpath": ""}, None], ids=str)
+def test_a_part_of_a_volume_stays_that_part(
+    daemon: Caller, engine: EngineStandIn, service: Body, body: Body, options: Body | None
+) -> None:
+    mount = {"Type": "volume", "Source": "shop_compute_logs", "Target": "/logs"}
+    own = mount | {"VolumeOptions": {"Subpath": "elt"}}
+    service["HostConfig"]["Mounts"] = [own]
+    body["HostConfig"]["Mounts"] = [mount | ({} if options is None else {"VolumeOptions": options})]
+    assert status(daemon, body) == 403
+    body["HostConfig"]["Mounts"] = [own]
     assert status(daemon, body) == 201
 
 

@@ -17,20 +17,25 @@ from docker_gateway.template import Template, is_location, is_run
 
 
 async def events(stack: Stack, call: Call) -> Outcome:
-    """Follow events of this stack's containers."""
-    query = {"filters": filters.events(call.query.get("filters", ""), stack.project)}
-    for name in ("since", "until"):
-        if name in call.query:
-            query[name] = call.number(name)
-    return EngineCall("GET", f"{VERSION}/events", query)
+    """Follow events of runs, or of code locations."""
+    return _stream(call, filters.events(call.query.get("filters", ""), stack.project))
+
+
+async def service_events(stack: Stack, call: Call) -> Outcome:
+    """Follow events of all services."""
+    text = filters.events(call.query.get("filters", ""), stack.project, services=True)
+    return _stream(call, text)
 
 
 async def listing(stack: Stack, call: Call) -> Outcome:
-    """List this stack's containers."""
-    query = {"filters": filters.containers(call.query.get("filters", ""), stack.project)}
-    if call.flag("all"):
-        query["all"] = "1"
-    return EngineCall("GET", f"{VERSION}/containers/json", query)
+    """List runs, or code locations."""
+    return _list(call, filters.containers(call.query.get("filters", ""), stack.project))
+
+
+async def service_listing(stack: Stack, call: Call) -> Outcome:
+    """List all services."""
+    text = filters.containers(call.query.get("filters", ""), stack.project, services=True)
+    return _list(call, text)
 
 
 async def inspect(stack: Stack, call: Call) -> Outcome:
@@ -152,23 +157,15 @@ async def remove(stack: Stack, call: Call) -> Outcome:
     return EngineCall("DELETE", f"{VERSION}/containers/{call.name}", query)
 
 
-async def connect(stack: Stack, call: Call) -> Outcome:
-    """Let a run join a further network of its service."""
-    container = call.body.get("Container")
-    for name, asked in call.body.items():
-        # A name of its own in the network could be the database's.
-        if name != "Container" and (name != "EndpointConfig" or asked not in (None, {})):
-            raise Refusal(f"{name} is not for a run to choose")
-    if not isinstance(container, str) or not re.fullmatch(labels.ID, container):
-        raise Refusal("it names no container by its whole id")
-    found = await stack.run(container)
-    location = found["Config"]["Labels"].get(labels.LOCATION, "")
-    async for template in stack.likely_templates(location):
-        if call.name in template.networks:
-            path = f"{VERSION}/networks/{call.name}/connect"
-            return EngineCall("POST", path, {}, {"Container": container})
-    raise Refusal(f"network {call.name} is not one of the service's networks for runs")
-
-
 def _container(call: Call, action: str) -> str:
     return f"{VERSION}/containers/{call.name}/{action}"
+
+
+def _stream(call: Call, filters: str) -> EngineCall:
+    times = {name: call.number(name) for name in ("since", "until") if name in call.query}
+    return EngineCall("GET", f"{VERSION}/events", times | {"filters": filters})
+
+
+def _list(call: Call, filters: str) -> EngineCall:
+    every = {"all": "1"} if call.flag("all") else {}
+    return EngineCall("GET", f"{VERSION}/containers/json", every | {"filters": filters})

@@ -98,8 +98,13 @@ def _host_config(asked: Mapping[str, Any], template: Template) -> dict[str, Any]
 def _network(asked: Any, template: Template) -> str:
     mode = str(template.host_config["NetworkMode"])
     joined = template.container["NetworkSettings"]["Networks"] or {}
-    # Its own mode may be none of its networks: no network at all, or another container's.
-    if asked in template.networks or (asked == mode and mode not in joined):
+    # Its own mode may be none of its networks: no network at all, or another container's. One
+    # that is in a network of code servers alone has runs without any.
+    if (
+        asked in template.networks
+        or (asked == mode and mode not in joined)
+        or (asked == "none" and not template.networks)
+    ):
         return str(asked)
     raise Refusal("HostConfig.NetworkMode is not one of the service's networks for runs")
 

@@ -14,21 +14,21 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _EVENT = re.compile(r"[a-z_]+")
 
 
-def containers(text: str, project: str) -> str:
-    """Filters for a list of containers."""
+def containers(text: str, project: str, *, services: bool = False) -> str:
+    """Filters for a list of containers: of runs, or of code locations, or of all ``services``."""
     asked = _parse(text, {"label", "name"})
-    found = {"label": _labels(asked, project)}
+    found = {"label": _labels(asked, project, services)}
     if "name" in asked:
         found["name"] = _matching("name", asked["name"], _NAME)
     return json.dumps(found)
 
 
-def events(text: str, project: str) -> str:
-    """Filters for a stream of events, which are of containers."""
+def events(text: str, project: str, *, services: bool = False) -> str:
+    """Filters for a stream of events, which are of containers as in lists."""
     asked = _parse(text, {"label", "type", "event"})
     if asked.get("type") != ["container"]:
         raise Refusal("it asks for more than containers' events")
-    found = {"type": ["container"], "label": _labels(asked, project)}
+    found = {"type": ["container"], "label": _labels(asked, project, services)}
     if "event" in asked:
         found["event"] = _matching("event", asked["event"], _EVENT)
     return json.dumps(found)
@@ -44,15 +44,15 @@ def _parse(text: str, known: set[str]) -> dict[str, list[str]]:
     return found
 
 
-def _labels(asked: dict[str, list[str]], project: str) -> list[str]:
-    """The labels asked for, and those that leave only runs, or only code locations."""
+def _labels(asked: dict[str, list[str]], project: str, services: bool) -> list[str]:
+    """The labels asked for, and those that leave only what the caller may see."""
     wanted = asked.get("label", [])
-    if f"{labels.STACK}={project}" in wanted:
-        return _with(wanted, f"{labels.ROLE}={labels.ROLE_RUN}")
     if f"{labels.COMPOSE_PROJECT}={project}" in wanted:
-        role = f"{labels.ROLE}={labels.ROLE_LOCATION}"
-        return _with(wanted, role, f"{labels.COMPOSE_ONEOFF}=False")
-    raise Refusal("it asks for other stacks' containers too")
+        role = [] if services else [f"{labels.ROLE}={labels.ROLE_LOCATION}"]
+        return _with(wanted, *role, f"{labels.COMPOSE_ONEOFF}=False")
+    if f"{labels.STACK}={project}" in wanted and not services:
+        return _with(wanted, f"{labels.ROLE}={labels.ROLE_RUN}")
+    raise Refusal("it asks for other containers too")
 
 
 def _with(wanted: list[str], *more: str) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from docker_gateway import labels
 from docker_gateway.engine import Engine
 from docker_gateway.refusal import Refusal
-from docker_gateway.template import Template, is_declared, is_run
+from docker_gateway.template import Template, declared_labels, is_kept, is_run
 
 # A launch inspects a service and then creates its copy, and Compose may replace the container in
 # between; so the last one that is gone counts a little longer. Not for longer than that takes: what
@@ -114,22 +114,45 @@ class Stack:
 
     async def remember(self, container: Mapping[str, Any]) -> None:
         """Note a service's container, if it is one."""
-        if not is_declared(container, self.project, self.names):
+        image = await self._declares(container, labels.ROLE_LOCATION)
+        if image is None:
             return
-        image = await self._image_of(container)
         networks = container["NetworkSettings"]["Networks"] or {}
         allowed = [
             name for name, joined in networks.items() if not await self._is_rpc(name, joined)
         ]
         template = Template(container, image, frozenset(allowed))
-        # Else an image could make of any service with it a code location.
-        if template.labels.get(labels.ROLE) != labels.ROLE_LOCATION:
-            return
         seen = self._seen.setdefault(template.location, {})
         seen.pop(template.id, None)
         seen[template.id] = (self._clock(), template)
         while len(seen) > _MOST_SEEN:
             del seen[next(iter(seen))]
+
+    async def is_control_plane(self, container: Mapping[str, Any]) -> bool:
+        """Whether an inspected container is one of the services that call code servers."""
+        return await self._declares(container, labels.ROLE_CONTROL_PLANE) is not None
+
+    async def rpc_network(self, name: str) -> str:
+        """The id of a network of code servers by its name; Refusal when it is none of them."""
+        found = await self._engine.find(f"/networks/{name}") if self.names.is_rpc(name) else None
+        own = (found or {}).get("Labels") or {}
+        if (
+            found is None
+            or found.get("Internal") is not True
+            or own.get(labels.NETWORK) != labels.NETWORK_RPC
+            or own.get(labels.COMPOSE_PROJECT) != self.project
+        ):
+            raise Refusal(f"network {name} is no network of this stack's code servers")
+        return str(found["Id"])
+
+    async def _declares(self, container: Mapping[str, Any], role: str) -> Mapping[str, Any] | None:
+        """The image of a container whose service has a role; None for all others."""
+        if not is_kept(container, role, self.project, self.names):
+            return None
+        image = await self._image_of(container)
+        # Else an image could give any service that uses it a role.
+        has_role = declared_labels(container, image).get(labels.ROLE) == role
+        return image if has_role else None
 
     def _of(self, location: str, present: set[str]) -> list[Template]:
         """Those of a location that are there, the newest first, and the last one that is not."""

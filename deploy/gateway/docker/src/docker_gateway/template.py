@@ -57,10 +57,8 @@ class Template:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """The labels that the service declares; its image's are the word of the image's team."""
-        of_image = self.image_config.get("Labels") or {}
-        own = self.config.get("Labels") or {}
-        return {name: value for name, value in own.items() if of_image.get(name) != value}
+        """The labels that the service declares."""
+        return declared_labels(self.container, self.image)
 
     @property
     def location(self) -> str:
@@ -107,8 +105,18 @@ class Template:
         return named or int(self.host_config.get("NanoCpus") or 0)
 
 
-def is_declared(container: Mapping[str, Any], project: str, names: labels.Names) -> bool:
-    """Whether an inspected container is one that Compose keeps for a code location's service.
+def declared_labels(container: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of an inspected container without those of its image.
+
+    An image's are the word of the team that built it, and not of who wrote the Compose file.
+    """
+    of_image = (image.get("Config") or {}).get("Labels") or {}
+    own = container["Config"].get("Labels") or {}
+    return {name: text for name, text in own.items() if of_image.get(name) != text}
+
+
+def is_kept(container: Mapping[str, Any], role: str, project: str, names: labels.Names) -> bool:
+    """Whether an inspected container is one that Compose keeps for a service with this role.
 
     Not a container of `docker compose run`, which has the service's labels and whatever its
     operator mounted; nor a release that is being tried out.
@@ -116,7 +124,7 @@ def is_declared(container: Mapping[str, Any], project: str, names: labels.Names)
     own = container["Config"].get("Labels") or {}
     match = names.service.fullmatch(container["Name"])
     return (
-        is_location(container, project)
+        _is_of_service(container, role, project)
         and match is not None
         and match["service"] == own.get(labels.COMPOSE_SERVICE)
         and match["number"] == own.get(labels.COMPOSE_NUMBER)
@@ -125,11 +133,15 @@ def is_declared(container: Mapping[str, Any], project: str, names: labels.Names)
 
 def is_location(container: Mapping[str, Any], project: str) -> bool:
     """Whether an inspected container serves a code location, or is about to."""
+    return _is_of_service(container, labels.ROLE_LOCATION, project)
+
+
+def _is_of_service(container: Mapping[str, Any], role: str, project: str) -> bool:
     own = container["Config"].get("Labels") or {}
     return bool(
         own.get(labels.COMPOSE_PROJECT) == project
         and own.get(labels.COMPOSE_ONEOFF) == "False"
-        and own.get(labels.ROLE) == labels.ROLE_LOCATION
+        and own.get(labels.ROLE) == role
     )
 
 
