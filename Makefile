@@ -64,8 +64,8 @@ secrets-rotate: ## Make every password anew; runs that are under way end first, 
 dev: ## The same stack without Docker: needs Python 3.11 to 3.13, and nothing else
 	@deploy/embedded/dev
 
-test: ## Run all tests that this machine allows, and name what was skipped
-	@tests/run
+test: ## Run all tests that this machine allows, and name what was skipped; of one location: LOCATION=elt
+	@tests/run $(if $(LOCATION),location:$(LOCATION))
 
 soak: ## What `make test` leaves out: the full form of its long proofs, and further cases
 	@tests/soak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,13 @@ ARTIFACTS = REPOSITORY / ".artifacts"
 FINAL = {"SUCCESS", "FAILURE", "CANCELED"}
 # What takes long has a short form; `make soak` asks for the full one.
 FULL = os.environ.get("SOAK") == "full"
+# The tests' own periods, in the stack's dagster.yaml from its first start on.
+SETTINGS = {
+    # Ended containers go while the tests still run, and late enough to be looked into by one.
+    "keep_succeeded_seconds: 300": "keep_succeeded_seconds: 60",
+    # More than a cold start takes beside other tests.
+    "start_timeout_seconds: 180": "start_timeout_seconds: 90",
+}
 # A stack beside another one leaves out what none of its scenarios uses, and what takes CPU from
 # both: standby workers, and a run each minute.
 QUIET = os.environ.get("QUIET_STACK") == "yes"
@@ -49,6 +57,28 @@ def free_port() -> int:
         return port
 
 
+def files() -> list[str]:
+    """What git tracks or would track, as far as it exists."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return [name for name in listed if (REPOSITORY / name).is_file()]
+
+
+def product() -> str:
+    """A hash of what a stack is made from: all files but tests and pages."""
+    made_from = [name for name in files() if not name.startswith(("tests/", "bench/", "docs/"))]
+    made_from += ["tests/stack/compose.tests.yml", "tests/stack/location/scenarios.py"]
+    content = hashlib.sha256()
+    for name in made_from:
+        content.update(name.encode() + b"\0" + (REPOSITORY / name).read_bytes())
+    return content.hexdigest()
+
+
 @dataclass
 class Stack:
     """A stack of its own name, in a folder of its own."""
@@ -63,6 +93,10 @@ class Stack:
     # What `make up` printed, and what the services had logged by then.
     first_start: str = ""
     first_logs: str = ""
+    # Port of the users API on the host.
+    api_port: int = 0
+    # When something happened that a late test asks about, in seconds since the epoch.
+    moments: dict[str, float] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -85,24 +119,52 @@ class Stack:
 
     def copy_project(self) -> None:
         """What git tracks or would track, as it stands now; and the added locations."""
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.splitlines()
-        for name in listed:
-            source = REPOSITORY / name
-            if source.is_file():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, self.folder / name)
+        for name in files():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, self.folder / name)
         workspace = self.folder / "workspace.yaml"
         content = yaml.safe_load(workspace.read_text())
         for name in self.added_locations:
             server = {"host": name, "port": 4000, "location_name": name}
             content["load_from"].append({"grpc_server": server})
         workspace.write_text(yaml.safe_dump(content))
+        self.change_settings(SETTINGS)
+
+    def change_settings(self, changes: dict[str, str]) -> None:
+        """Change lines of dagster.yaml; what is built next has them."""
+        settings = self.folder / "dagster.yaml"
+        changed = settings.read_text()
+        for line, other in changes.items():
+            assert changed.count(f" {line}\n") == 1, line
+            changed = changed.replace(f" {line}\n", f" {other}\n")
+        settings.write_text(changed)
+
+    def save(self, file: Path) -> None:
+        """Write down what another session needs to use this stack."""
+        names = ("port", "project", "settings", "first_start", "first_logs", "api_port", "moments")
+        state = {name: getattr(self, name) for name in names}
+        file.write_text(json.dumps(state | {"product": product()}))
+
+    @classmethod
+    def load(cls, folder: Path, file: Path) -> Stack:
+        """A stack that another session has saved."""
+        state = json.loads(file.read_text())
+        del state["product"]
+        return cls(folder, **state)
+
+    def follow(self, file: Path) -> None:
+        """Give a saved stack the files as they are now; bring it up to date where that matters."""
+        self.copy_project()
+        if json.loads(file.read_text())["product"] != product():
+            self.run("make", "up")
+            self.save(file)
+
+    def remove(self) -> None:
+        """Take the stack down, with its data and images."""
+        self.run("make", "down", check=False)
+        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", check=False)
+        for image in self.run("docker", "images", "-q", f"{self.project}/*").split():
+            self.run("docker", "rmi", "--force", image, check=False)
 
     def run(self, *command: str, check: bool = True, stdin: str = "") -> str:
         """Run a command in the stack's folder; its output, both streams in one."""
@@ -126,11 +188,8 @@ class Stack:
     def instance_settings(self, changes: dict[str, str]) -> Iterator[None]:
         """The stack with other lines in dagster.yaml, applied as a user would; then as before."""
         settings = self.folder / "dagster.yaml"
-        original = changed = settings.read_text()
-        for line, other in changes.items():
-            assert changed.count(f" {line}\n") == 1, line
-            changed = changed.replace(f" {line}\n", f" {other}\n")
-        settings.write_text(changed)
+        original = settings.read_text()
+        self.change_settings(changes)
         try:
             self.compose("up", "--detach", "--build", "--wait")
             yield

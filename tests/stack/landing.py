@@ -61,6 +61,6 @@ def next_look(stack: Stack) -> None:
     until(looked, seconds=120, every=1)
 
 
-def requested(stack: Stack) -> list[Run]:
-    """All runs that the sensor has requested, newest first."""
-    return tagged(stack, {"dagster/sensor_name": SENSOR})
+def requested(stack: Stack, file: str) -> list[Run]:
+    """The runs that the sensor has requested for a file alone, newest first."""
+    return tagged(stack, {"dagster/sensor_name": SENSOR, "elt/landing_files": file})

@@ -153,6 +153,18 @@ class Run:
         return self.stack.inspect(self.tags["docker/container_id"])
 
 
+@dataclass
+class Begun:
+    """What the session's start launched, for late tests: what takes a minute takes none then."""
+
+    succeeded: Run
+    failed: Run
+    never_starts: Run
+    # A run container of another stack, which has ended as well.
+    foreign: str
+    stale: Run
+
+
 def launch(
     stack: Stack,
     location: str,

@@ -13,7 +13,7 @@ import pytest
 
 from harness import Stack, until
 from landing import put
-from runs import Run, launch
+from runs import Begun, Run, launch
 
 _AUTOMATION_RUNS = """
 query Runs($tags: [ExecutionTag!]) {
@@ -64,7 +64,10 @@ def expected_mart(data: Path) -> list[tuple[object, ...]]:
 
 def test_files_to_mart(stack: Stack) -> None:
     launch(stack, "elt", "sync_tables_job").wait()
-    launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
+    # Two at once: the hour may strike while a change is being followed.
+    builds = [launch(stack, "analytics", "regenerate_analytics_job") for _ in range(2)]
+    for build in builds:
+        build.wait(seconds=300)
     form = 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
     rows = stack.sql(
         "SELECT customer_id, orders, revenue_cents,"
@@ -75,21 +78,10 @@ def test_files_to_mart(stack: Stack) -> None:
     expected = expected_mart(stack.folder / "code_locations/elt/src/elt/defs/data")
     assert len(rows) > 10
     assert rows == [["" if v is None else str(v) for v in row] for row in expected]
-
-
-def test_a_second_run_leaves_the_same_rows(stack: Stack) -> None:
-    before = stack.sql("SELECT * FROM raw.orders ORDER BY 1")
-    launch(stack, "elt", "sync_tables_job").wait()
-    assert stack.sql("SELECT * FROM raw.orders ORDER BY 1") == before
-
-
-def test_two_builds_of_the_models_follow_one_another(stack: Stack) -> None:
-    """The hour may strike while a change is being followed; dbt replaces tables by their names."""
-    runs = [launch(stack, "analytics", "regenerate_analytics_job") for _ in range(2)]
+    # They follow one another: dbt replaces tables by their names.
     spans = []
-    for run in runs:
-        run.wait(seconds=300)
-        steps = stack.ask(_STEPS, id=run.id)["runOrError"]["stepStats"]
+    for build in builds:
+        steps = stack.ask(_STEPS, id=build.id)["runOrError"]["stepStats"]
         spans += [(s["startTime"], s["endTime"]) for s in steps if s["stepKey"] == "dbt_models"]
     (_, first_end), (second_start, _) = sorted(spans)
     assert first_end <= second_start
@@ -119,8 +111,11 @@ def test_models_have_their_checks_and_descriptions(stack: Stack) -> None:
     assert orders["description"].startswith("Paid orders")
 
 
-def test_tables_that_people_read_are_seen_to_be_fresh_and_others_stale(stack: Stack) -> None:
-    launch(stack, "scenarios", "__ASSET_JOB", assets=["soon_stale"]).wait()
+@pytest.mark.late
+def test_tables_that_people_read_are_seen_to_be_fresh_and_others_stale(
+    stack: Stack, begun: Begun
+) -> None:
+    begun.stale.wait()
     launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
 
     def seen() -> None:
@@ -168,14 +163,14 @@ def test_marts_follow_a_load_by_themselves_and_once(stack: Stack, other_products
     made = {key["path"][-1] for key in follower["assetSelection"]}
     assert {"stg_products", "product_performance"} <= made
     done = Run(stack, follower["id"]).wait(seconds=180)
-    # Two evaluations see the end of that run, and ask for no other.
-    until(lambda: evaluated_twice_since(stack, done["endTime"]), seconds=180, every=2)
+    # An evaluation that sees the end of that run asks for no other.
+    until(lambda: evaluated_since(stack, done["endTime"]), seconds=120, every=1)
     assert [run["id"] for run in followers()] == [follower["id"]]
     mart = f"SELECT count(*) FROM marts.product_performance WHERE product_name = '{other_products}'"
     assert stack.sql(mart) == [["1"]]
 
 
-def evaluated_twice_since(stack: Stack, moment: float) -> None:
+def evaluated_since(stack: Stack, moment: float) -> None:
     """Raises AssertionError until it was."""
     sensor = {
         "repositoryName": "__repository__",
@@ -186,4 +181,4 @@ def evaluated_twice_since(stack: Stack, moment: float) -> None:
     assert state["status"] == "RUNNING"
     ended = {"SKIPPED", "SUCCESS"}
     ticks = [tick for tick in state["ticks"] if tick["status"] in ended]
-    assert sum(tick["timestamp"] > moment for tick in ticks) >= 2, state["ticks"][:3]
+    assert any(tick["timestamp"] > moment for tick in ticks), state["ticks"][:3]

@@ -1,64 +1,69 @@
-"""A one-line change in one location."""
+"""A one-line change in one location, brought up by plain Compose."""
 
 from __future__ import annotations
 
 from harness import Stack
+from runs import launch
 
 IMAGES = (
     *("elt", "analytics", "control-plane", "migrate", "secrets", "workspace"),
     *("docker-gateway", "web-gateway"),
 )
+OTHERS = (
+    *("postgres", "object_store", "docker_gateway", "analytics", "workspace"),
+    *("webserver", "web_gateway"),
+)
 
 
-def image(stack: Stack, name: str) -> str:
-    """Id of an image of this stack."""
-    return str(stack.inspect(f"{stack.project}/{name}:live")["Id"])
+def images(stack: Stack) -> dict[str, str]:
+    """Ids of this stack's images."""
+    return {name: str(inspected(stack, name)["Id"]) for name in IMAGES}
+
+
+def inspected(stack: Stack, name: str) -> dict[str, object]:
+    return stack.inspect(f"{stack.project}/{name}:live")
 
 
 def layers(stack: Stack, name: str) -> list[str]:
-    """Its layers, base first."""
+    """An image's layers, base first."""
     return list(stack.inspect(f"{stack.project}/{name}:live")["RootFS"]["Layers"])
 
 
-def test_one_line_in_elt_makes_one_layer_anew(stack: Stack) -> None:
+def containers(stack: Stack) -> dict[str, tuple[str, str]]:
+    """Container and start of each service that must not notice."""
+    found = {name: stack.inspect(stack.container(name)) for name in OTHERS}
+    return {name: (each["Id"], each["State"]["StartedAt"]) for name, each in found.items()}
+
+
+def test_one_line_in_elt_changes_one_layer_and_one_container(stack: Stack) -> None:
+    """A run that waits meanwhile keeps the image that it was created with."""
     source = stack.folder / "code_locations/elt/src/elt/__init__.py"
     original = source.read_text()
-    # `up` and `build` agree about what is up to date.
-    stack.run("make", "build")
-    ids = {name: image(stack, name) for name in IMAGES}
-    before = layers(stack, "elt")
+    before, image_ids, layers_before = containers(stack), images(stack), layers(stack, "elt")
+    former, daemon = stack.container("elt"), stack.container("daemon")
+    former_image = stack.inspect(former)["Image"]
+    stack.compose("stop", "daemon")
     try:
+        waiting = launch(stack, "elt", "sync_tables_job")
         source.write_text(original + "\n# one line\n")
-        stack.compose("build", "elt")
-        after = layers(stack, "elt")
-        assert after[:-1] == before[:-1]
-        assert after[-1] != before[-1]
-        stack.compose("build")
-        changed = {name for name in IMAGES if image(stack, name) != ids[name]}
+        stack.compose("up", "--detach", "--build", "--wait")
+        assert containers(stack) == before
+        assert stack.container("daemon") == daemon
+        assert stack.container("elt") != former
+        changed = {name for name, id in images(stack).items() if id != image_ids[name]}
         assert changed == {"elt"}
-    finally:
-        source.write_text(original)
-        stack.compose("build", "elt")
-    assert image(stack, "elt") == ids["elt"]
+        after = layers(stack, "elt")
+        assert after[:-1] == layers_before[:-1]
+        assert after[-1] != layers_before[-1]
 
-
-def test_one_line_in_elt_makes_one_container_anew(stack: Stack) -> None:
-    services = (
-        *("postgres", "object_store", "docker_gateway", "analytics", "workspace"),
-        *("webserver", "web_gateway", "daemon"),
-    )
-    source = stack.folder / "code_locations/elt/src/elt/__init__.py"
-    original = source.read_text()
-    stack.compose("up", "--detach", "--build", "--wait")
-    before = {name: stack.inspect(stack.container(name)) for name in (*services, "elt")}
-    try:
-        source.write_text(original + "\n# another line\n")
-        stack.compose("up", "--detach", "--build", "--wait")
-        for name in services:
-            now = stack.inspect(stack.container(name))
-            assert now["Id"] == before[name]["Id"], name
-            assert now["State"]["StartedAt"] == before[name]["State"]["StartedAt"], name
-        assert stack.container("elt") != before["elt"]["Id"]
+        waiting.wait()
+        assert waiting.container["Image"] == former_image
+        newer = launch(stack, "elt", "sync_tables_job")
+        newer.wait()
+        assert newer.container["Image"] == stack.inspect(stack.container("elt"))["Image"]
+        assert newer.container["Image"] != former_image
     finally:
         source.write_text(original)
         stack.compose("up", "--detach", "--build", "--wait")
+    # The same content is the same image again.
+    assert images(stack) == image_ids

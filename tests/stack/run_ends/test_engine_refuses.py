@@ -36,6 +36,7 @@ def image_of_scenarios(stack: Stack, image: str) -> Iterator[None]:
         stack.compose("up", "--detach", "--wait", "--no-deps", "scenarios", "ready")
 
 
+@pytest.mark.long
 def test_a_registry_that_limits_its_rate_and_then_refuses(stack: Stack) -> None:
     asked = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -47,6 +46,7 @@ def imports(run: Run) -> None:
     assert id and "importing for ever" in run.stack.run("docker", "logs", id)
 
 
+@pytest.mark.long
 def test_killed_while_it_starts(stack: Stack) -> None:
     run = launch(stack, "scenarios", "import_hangs_job", tags=ONCE)
     until(lambda: imports(run), seconds=60)
@@ -70,32 +70,6 @@ def test_killed_while_it_finishes(stack: Stack) -> None:
     assert not [e for e in run.events() if e["__typename"] == "RunFailureEvent"]
 
 
-@pytest.fixture(scope="module")
-def impatient(stack: Stack) -> Iterator[None]:
-    """A run has half a minute to start: more than a cold start takes beside other tests."""
-    changes = {
-        "start_timeout_seconds: 180": "start_timeout_seconds: 30",
-        "poll_interval_seconds: 15": "poll_interval_seconds: 3",
-    }
-    with stack.instance_settings(changes):
-        yield
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_start_that_takes_too_long_is_stopped_and_explained(stack: Stack) -> None:
-    run = launch(stack, "scenarios", "import_hangs_job", tags=ONCE)
-    run.wait("FAILURE")
-    assert "importing for ever" in run.text()
-
-    def stopped() -> None:
-        assert not run.container["State"]["Running"]
-
-    # The run's own start has been declared dead, so it must never begin.
-    until(stopped, seconds=90)
-    assert not [e for e in run.events() if e["__typename"] == "RunStartEvent"]
-
-
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("location", ["scenarios", pytest.param("ready", marks=pytest.mark.long)])
 def test_a_run_that_takes_longer_than_its_tag_allows(stack: Stack, location: str) -> None:
     run = launch(stack, location, "hanging_job", tags={"dagster/max_runtime": "3"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness import Stack, until
 from runs import Run, launch, runs_of
 
@@ -34,6 +36,7 @@ def test_a_run_that_vanished_is_retried_after_its_end(stack: Stack) -> None:
     assert retry.tags["docker/container_id"] != run.tags["docker/container_id"]
 
 
+@pytest.mark.long
 def test_once_and_no_more(stack: Stack) -> None:
     config = {"ops": {"hang_at_first": {"config": {"attempts_that_hang": 9}}}}
     run = launch(stack, "scenarios", "vanishing_job", config)
@@ -46,19 +49,3 @@ def test_once_and_no_more(stack: Stack) -> None:
 
     until(decided, seconds=30)
     assert run.tags["dagster/will_retry"] == "true"
-
-
-def test_its_own_fault_is_not_retried(stack: Stack) -> None:
-    run = launch(stack, "scenarios", "leave_job", {"ops": {"leave": {"config": {"code": 3}}}})
-    run.wait("FAILURE")
-
-    def decided() -> None:
-        assert run.tags["dagster/will_retry"] == "false"
-
-    until(decided, seconds=30)
-
-
-def test_a_refused_launch_is_not_retried(stack: Stack) -> None:
-    run = launch(stack, "scenarios", "tick_job", tags={"docker/memory": "much"})
-    run.wait("FAILURE")
-    assert run.tags["dagster/will_retry"] == "false"

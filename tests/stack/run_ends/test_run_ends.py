@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 
 from harness import Stack, until
-from runs import ONCE, Run, launch
+from runs import ONCE, Begun, Run, launch
 
 # The promise is 5 s; it is measured from Docker's own record of the end to the run's.
 PROMISE_S = 5
@@ -32,8 +31,8 @@ def delay(run: Run) -> float:
     ("code", "words"),
     [
         (137, ["SIGKILL", "exit code 137", "leaving now"]),
-        (3, ["exit code 3", "leaving now"]),
-        (0, ["without finishing the run", "exit code 0"]),
+        pytest.param(3, ["exit code 3", "leaving now"], marks=pytest.mark.long),
+        pytest.param(0, ["without finishing the run", "exit code 0"], marks=pytest.mark.long),
     ],
 )
 def test_a_process_that_just_ends(stack: Stack, code: int, words: list[str]) -> None:
@@ -43,6 +42,11 @@ def test_a_process_that_just_ends(stack: Stack, code: int, words: list[str]) -> 
     for word in [*words, "memory limit 512 MiB", "lived "]:
         assert word in failure(run)
     assert delay(run) < PROMISE_S
+
+
+def decided(run: Run) -> None:
+    """Raises AssertionError until it is decided that the run is not retried."""
+    assert run.tags["dagster/will_retry"] == "false"
 
 
 def test_more_memory_than_the_limit(stack: Stack) -> None:
@@ -60,6 +64,7 @@ def test_an_import_that_fails_in_the_container(stack: Stack) -> None:
     assert "no flux capacitor in this container" in run.text()
 
 
+@pytest.mark.long
 def test_docker_kill(stack: Stack) -> None:
     run = launch(stack, "scenarios", "hanging_job", tags=ONCE)
     run.wait("STARTED")
@@ -109,22 +114,15 @@ def test_a_container_that_outlives_its_run_is_stopped(stack: Stack) -> None:
     until(stopped, seconds=60)
 
 
-@pytest.mark.parametrize(
-    ("tag", "value", "words"),
-    [
-        ("docker/memory", "much", ["tag docker/memory", "'much'", "512m or 2g"]),
-        ("docker/cpus", "1,5", ["tag docker/cpus", "'1,5'", "1.5"]),
-        ("dagster/max_runtime", "1h", ["tag dagster/max_runtime", "'1h'", "3600"]),
-    ],
-)
-def test_a_tag_that_is_no_limit_is_refused_by_name(
-    stack: Stack, tag: str, value: str, words: list[str]
-) -> None:
-    run = launch(stack, "scenarios", "tick_job", tags={tag: value})
+def test_a_tag_that_is_no_limit_is_refused_by_name(stack: Stack) -> None:
+    """Each tag's own words: compose_run_launcher's tests of limits."""
+    run = launch(stack, "scenarios", "tick_job", tags={"docker/memory": "much"})
     run.wait("FAILURE")
-    for word in words:
+    for word in ("tag docker/memory", "'much'", "512m or 2g"):
         assert word in failure(run)
     assert "docker/container_id" not in run.tags
+    # What cannot be launched ever is not tried again.
+    until(lambda: decided(run), seconds=30)
 
 
 def test_limits_are_shown_and_hold(stack: Stack) -> None:
@@ -140,6 +138,7 @@ def test_limits_are_shown_and_hold(stack: Stack) -> None:
     assert host["OomScoreAdj"] > service["OomScoreAdj"]
 
 
+@pytest.mark.long
 def test_a_missing_image_is_named(stack: Stack) -> None:
     """The image of a waiting run is deleted."""
     stack.compose("stop", "daemon")
@@ -158,37 +157,33 @@ def test_a_missing_image_is_named(stack: Stack) -> None:
         stack.compose("up", "--detach", "--wait")
 
 
-@pytest.fixture
-def short_grace(stack: Stack) -> Iterator[None]:
-    """Containers are kept for seconds, in this stack and for this test."""
-    changes = {
-        "keep_succeeded_seconds: 300": "keep_succeeded_seconds: 3",
-        "keep_failed_seconds: 86400": "keep_failed_seconds: 40",
-    }
-    with stack.instance_settings(changes):
-        yield
+@pytest.mark.late
+def test_ended_containers_go_and_others_stay(stack: Stack, begun: Begun) -> None:
+    def gone() -> None:
+        assert begun.succeeded.tags["docker/container_id"] not in stack.run_containers()
+
+    # A minute after its end: over by now, but where these tests run alone.
+    until(gone, seconds=120)
+    # A failure is kept longer, for people to look into.
+    assert begun.failed.tags["docker/container_id"] in stack.run_containers()
+    assert stack.run("docker", "ps", "-aq", "--no-trunc", "--filter", f"id={begun.foreign}")
 
 
-@pytest.mark.usefixtures("short_grace")
-def test_ended_containers_go_and_others_stay(stack: Stack) -> None:
-    foreign = stack.run(
-        *("docker", "create", "--label", "compose_run_launcher.project=another-stack"),
-        *("--label", "compose_run_launcher.role=run", f"{stack.project}/elt:live", "true"),
-    ).strip()
-    try:
-        stack.run("docker", "start", foreign)
-        good = launch(stack, "scenarios", "tick_job")
-        good.wait()
-        bad = launch(stack, "scenarios", "leave_job", {"ops": {"leave": {"config": {"code": 3}}}})
-        bad.wait("FAILURE")
+@pytest.mark.late
+def test_its_own_fault_is_not_retried(begun: Begun) -> None:
+    begun.failed.wait("FAILURE")
+    until(lambda: decided(begun.failed), seconds=30)
 
-        def gone(run: Run) -> None:
-            assert run.tags["docker/container_id"] not in stack.run_containers()
 
-        until(lambda: gone(good), seconds=30)
-        # A failure is kept longer, for people to look into.
-        assert bad.tags["docker/container_id"] in stack.run_containers()
-        until(lambda: gone(bad), seconds=90)
-        assert stack.run("docker", "ps", "-aq", "--no-trunc", "--filter", f"id={foreign}")
-    finally:
-        stack.run("docker", "rm", "--force", foreign)
+@pytest.mark.late
+def test_a_start_that_takes_too_long_is_stopped_and_explained(begun: Begun) -> None:
+    run = begun.never_starts
+    run.wait("FAILURE", seconds=180)
+    assert "importing for ever" in run.text()
+
+    def stopped() -> None:
+        assert not run.container["State"]["Running"]
+
+    # The run's own start has been declared dead, so it must never begin.
+    until(stopped, seconds=90)
+    assert not [e for e in run.events() if e["__typename"] == "RunStartEvent"]

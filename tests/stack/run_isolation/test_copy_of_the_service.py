@@ -123,29 +123,6 @@ def test_a_runs_container_holds_no_other_secrets_and_no_docker(stack: Stack) -> 
     assert "DOCKER_HOST" not in entries["variables"]
 
 
-def test_a_waiting_run_keeps_the_image_that_it_was_created_with(stack: Stack) -> None:
-    """elt is rebuilt with another line while a run waits; the run starts the old image."""
-    source = stack.folder / "code_locations/elt/src/elt/__init__.py"
-    original = source.read_text()
-    old_image = stack.inspect(stack.container("elt"))["Image"]
-    stack.compose("stop", "daemon")
-    try:
-        run = launch(stack, "elt", "sync_tables_job")
-        source.write_text(original + "\n# another line\n")
-        stack.compose("up", "--detach", "--build", "--wait", "--no-deps", "elt")
-        assert stack.inspect(stack.container("elt"))["Image"] != old_image
-        stack.compose("start", "daemon")
-        run.wait()
-        assert run.container["Image"] == old_image
-        newer = launch(stack, "elt", "sync_tables_job")
-        newer.wait()
-        assert newer.container["Image"] == stack.inspect(stack.container("elt"))["Image"]
-    finally:
-        source.write_text(original)
-        stack.compose("up", "--detach", "--build", "--wait", "--no-deps", "elt")
-        stack.compose("up", "--detach", "--wait", "daemon")
-
-
 _CONNECT = """
 import socket, sys
 try:

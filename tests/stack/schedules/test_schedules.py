@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness import Stack, until
 from runs import Run, runs_of
 
 
+@pytest.mark.late
 def test_a_tick_runs_in_a_container_of_its_own(stack: Stack) -> None:
     def newest_run() -> Run:
         runs = runs_of(stack, "tick_job")
@@ -28,6 +31,18 @@ def test_a_tick_runs_in_a_container_of_its_own(stack: Stack) -> None:
 
     stack.run("docker", "rm", "--force", container["Id"])
     assert run.stdout() == f"hello from run {run.id}\n"
+
+
+@pytest.mark.late
+def test_ticks_went_on_after_the_stack_was_stopped(stack: Stack) -> None:
+    since = stack.moments.get("started again", 0)
+
+    def ticked() -> None:
+        tick = runs_of(stack, "tick_job")[0]
+        assert tick.tags.get("dagster/schedule_name") and tick.get()["startTime"] > since
+
+    # At once, but where this test follows the restart directly.
+    until(ticked, seconds=120, every=1)
 
 
 def test_every_schedule_of_the_product_runs_from_first_boot(stack: Stack) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -13,6 +18,8 @@ from runs import launch
 
 # Reads volumes: has a shell and grep, and is there anyway.
 READER = "postgres:17-trixie"
+# Planted in each place that is searched: a search that cannot find this proves nothing.
+MARKER = "planted-marker-0c7d1f5a9b"
 
 
 def read_volumes(stack: Stack, volumes: list[str], *command: str, stdin: str = "") -> str:
@@ -54,19 +61,29 @@ def failures(stack: Stack) -> None:
     launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
     stack.compose("stop", "object_store")
     try:
-        launch(stack, "elt", "sync_tables_job").wait("FAILURE", seconds=240)
+        # One table: boto3 takes its time for each.
+        launch(stack, "elt", "__ASSET_JOB", assets=["products_table"]).wait("FAILURE", seconds=240)
     finally:
         stack.compose("start", "object_store")
 
 
-def search(secrets: dict[str, str], text: str) -> list[str]:
-    """Which secrets a text holds, by their files' names."""
-    return [file for value, file in secrets.items() if value in text]
+@pytest.fixture(scope="module")
+def patterns(secrets: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is searched for, a line each: all secrets, and a marker that each place is given."""
+    file = tmp_path_factory.mktemp("secrets") / "patterns"
+    file.write_text("\n".join([*secrets, MARKER]))
+    return file
 
 
-def test_it_would_be_found(secrets: dict[str, str]) -> None:
-    value, file = next(iter(secrets.items()))
-    assert search(secrets, f"password={value};") == [file]
+def grep(patterns: Path, text: str | IO[bytes]) -> set[str]:
+    """Which of the patterns a text or stream holds. Raises where grep cannot read it."""
+    command = ["grep", "--text", "--only-matching", "--fixed-strings", f"--file={patterns}"]
+    if isinstance(text, str):
+        done = subprocess.run(command, input=text.encode(), capture_output=True)
+    else:
+        done = subprocess.run(command, stdin=text, capture_output=True)
+    assert done.returncode in {0, 1}, done.stderr
+    return set(done.stdout.decode(errors="replace").split("\n")) - {""}
 
 
 def containers(stack: Stack) -> Iterator[str]:
@@ -78,8 +95,8 @@ def containers(stack: Stack) -> Iterator[str]:
 def say(stack: Stack, about: str, container: str) -> str:
     """What `docker inspect` or `docker logs` prints of a container.
 
-    Nothing of one that is gone since it was listed: the daemon removes runs that ended and
-    standby workers at any time, and with them goes what docker could say of them.
+    Nothing of one that was removed since it was listed: the daemon removes runs that ended and
+    standby workers at any time.
     """
     try:
         return stack.run("docker", about, container)
@@ -89,53 +106,110 @@ def say(stack: Stack, about: str, container: str) -> str:
         return ""
 
 
-def test_not_in_what_docker_says_of_containers(stack: Stack, secrets: dict[str, str]) -> None:
-    found = list(containers(stack))
-    for about in ("inspect", "logs"):
-        said = {container: say(stack, about, container) for container in found}
-        assert sum(bool(text) for text in said.values()) > 10
-        for container, text in said.items():
-            assert not search(secrets, text), container
+def test_not_in_what_docker_says_of_containers(stack: Stack, patterns: Path) -> None:
+    run = ["docker", "run", "--detach", f"--env=PLANTED={MARKER}", "--entrypoint=echo"]
+    planted = stack.run(*run, READER, MARKER).strip()
+    try:
+        stack.run("docker", "wait", planted)
+        for about in ("inspect", "logs"):
+            said = {id: say(stack, about, id) for id in [*containers(stack), planted]}
+            assert sum(bool(text) for text in said.values()) > 10
+            found = {id: grep(patterns, text) for id, text in said.items()}
+            assert {id: hits for id, hits in found.items() if hits} == {planted: {MARKER}}, about
+    finally:
+        stack.run("docker", "rm", "--force", planted)
 
 
-def test_not_in_images(stack: Stack, secrets: dict[str, str]) -> None:
-    images = sorted(
-        name
-        for name in stack.run(
-            "docker", "images", f"{stack.project}/*", "--format", "{{.Repository}}:{{.Tag}}"
-        ).split()
-        if name.endswith(":live")
-    )
-    assert len(images) >= 5
-    for image in images:
-        history = stack.run("docker", "history", "--no-trunc", image)
-        assert not search(secrets, history + stack.run("docker", "inspect", image)), image
-    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as save:
-        patterns = stack.folder / "patterns"
-        patterns.write_text("\n".join(secrets))
-        grep = ["grep", "--text", "--count", "--fixed-strings", f"--file={patterns}"]
-        counted = subprocess.run(grep, stdin=save.stdout, capture_output=True, text=True)
-        patterns.unlink()
-    assert counted.stdout.strip() == "0", counted
+DOCKERFILE = f"""
+FROM {READER}
+LABEL planted={MARKER}
+RUN echo {MARKER} >/planted
+RUN rm /planted
+"""
 
 
-def test_not_in_other_volumes(stack: Stack, volumes: list[str], secrets: dict[str, str]) -> None:
+@pytest.fixture
+def planted_image(stack: Stack) -> Iterator[str]:
+    """An image that holds the marker in its history, and in a layer that the next one hides."""
+    name = f"{stack.project}/planted:live"
+    stack.run("docker", "build", "--quiet", f"--tag={name}", "-", stdin=DOCKERFILE)
+    yield name
+    stack.run("docker", "rmi", "--force", name)
+
+
+def blobs(stack: Stack, images: list[str], folder: Path) -> Iterator[Path]:
+    """Layers and configurations of images, each once, as they are without compression."""
+    archive = folder / "images.tar"
+    stack.run("docker", "save", f"--output={archive}", *images)
+    with tarfile.open(archive) as saved:
+        saved.extractall(folder, filter="data")
+    archive.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            start = path.open("rb").read(4)
+            assert start != b"\x28\xb5\x2f\xfd", "a layer compressed by zstd: unpack it first"
+            if start[:2] == b"\x1f\x8b":
+                unpacked = path.with_name(f"{path.name}.unpacked")
+                with gzip.open(path) as packed, unpacked.open("wb") as plain:
+                    shutil.copyfileobj(packed, plain)
+                path = unpacked
+            yield path
+
+
+def test_not_in_images(stack: Stack, patterns: Path, planted_image: str, tmp_path: Path) -> None:
+    listed = stack.run(
+        "docker", "images", f"{stack.project}/*", "--format", "{{.Repository}}:{{.Tag}}"
+    ).split()
+    images = sorted(name for name in listed if name.endswith(":live"))
+    assert len(images) >= 6 and planted_image in images
+    for about in ("history", "inspect"):
+        options = ["--no-trunc"] if about == "history" else []
+        found = {
+            name: grep(patterns, stack.run("docker", about, *options, name)) for name in images
+        }
+        assert {name: hits for name, hits in found.items() if hits} == {planted_image: {MARKER}}
+    # By whether it is a layer: a configuration repeats the history.
+    hits: dict[bool, set[str]] = {True: set(), False: set()}
+    for path in blobs(stack, images, tmp_path):
+        with path.open("rb") as content:
+            hits[tarfile.is_tarfile(path)] |= grep(patterns, content)
+    assert hits == {True: {MARKER}, False: {MARKER}}
+
+
+def test_not_in_other_volumes(stack: Stack, volumes: list[str], patterns: Path) -> None:
     """Compute logs, storage, the object store, the database's own files."""
     others = [name for name in volumes if not name.startswith(f"{stack.project}_secrets")]
     assert f"{stack.project}_compute_logs" in others
-    command = "cd /v && grep -r --text --files-with-matches --fixed-strings --file=- . || true"
-    assert read_volumes(stack, others, command, stdin="\n".join(secrets)).strip() == ""
-
-
-def test_not_in_the_databases(stack: Stack, secrets: dict[str, str]) -> None:
-    dump = stack.compose(
-        *("exec", "-T", "postgres", "pg_dumpall", "-U", "postgres", "-h", "/var/run/postgresql")
+    planted = f"{stack.project}-planted"
+    write = ["docker", "run", "--rm", f"--volume={planted}:/v", "--entrypoint=sh", READER]
+    stack.run(*write, "-c", f"mkdir /v/deep && echo {MARKER} >/v/deep/file")
+    # Files that a service removes while grep reads are no error; others are.
+    command = (
+        "cd /v && grep -r --text --with-filename --only-matching --fixed-strings --file=- ."
+        " 2>/errors; grep -v 'No such file' /errors; true"
     )
+    try:
+        found = read_volumes(stack, [*others, planted], command, stdin=patterns.read_text())
+    finally:
+        stack.run("docker", "volume", "rm", planted)
+    assert found.strip() == f"./{planted}/deep/file:{MARKER}"
+
+
+def test_not_in_the_databases(stack: Stack, patterns: Path) -> None:
+    stack.sql(f"COMMENT ON DATABASE warehouse IS '{MARKER}'")
+    try:
+        dump = stack.compose(
+            *("exec", "-T", "postgres", "pg_dumpall", "-U", "postgres", "-h", "/var/run/postgresql")
+        )
+    finally:
+        stack.sql("COMMENT ON DATABASE warehouse IS NULL")
     assert "CREATE ROLE elt" in dump and "COPY public.event_logs" in dump
-    assert not search(secrets, dump)
+    assert grep(patterns, dump) == {MARKER}
 
 
-def test_not_in_the_project(stack: Stack, secrets: dict[str, str]) -> None:
-    for file in stack.folder.rglob("*"):
-        if file.is_file() and ".venv" not in file.parts and file.stat().st_size < 10_000_000:
-            assert not search(secrets, file.read_text(errors="replace")), file
+def test_not_in_the_project(stack: Stack, patterns: Path) -> None:
+    (stack.folder / "planted").write_text(MARKER)
+    command = ["grep", "--recursive", "--text", "--only-matching", "--fixed-strings"]
+    found = stack.run(*command, f"--file={patterns}", "--exclude-dir=.venv", ".", check=False)
+    (stack.folder / "planted").unlink()
+    assert found.strip() == f"./planted:{MARKER}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from harness import Stack, until
@@ -13,7 +11,7 @@ from releases import (
     listed,
     live,
     of_elt,
-    put_back,
+    original,
     stackctl,
     write,
     write_release,
@@ -22,9 +20,8 @@ from runs import launch
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _as_before(stack: Stack) -> Iterator[None]:
-    with put_back(stack):
-        yield
+def _original(stack: Stack) -> None:
+    original(stack)
 
 
 def test_a_changed_location_is_shipped_and_nothing_else_restarts(stack: Stack) -> None:

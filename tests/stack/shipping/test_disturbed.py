@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,7 +17,6 @@ from releases import (
     kill,
     live,
     of_elt,
-    put_back,
     stackctl,
     write,
     write_release,
@@ -60,12 +58,6 @@ _STEPS = ("Building", "Starting the release", "Gate", "Switching", "Verifying")
 _SOME = [("Switching", signal.SIGKILL), ("Verifying", signal.SIGINT)]
 _ALL = [(step, how) for how in (signal.SIGKILL, signal.SIGINT) for step in _STEPS]
 INTERRUPTIONS = _ALL if FULL else _SOME
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _as_before(stack: Stack) -> Iterator[None]:
-    with put_back(stack):
-        yield
 
 
 def serves(stack: Stack) -> None:

@@ -14,14 +14,8 @@ from pytest_httpserver import HTTPServer
 
 from harness import Stack
 from registry import serve
-from releases import deploy, listed, put_back, write, write_release
+from releases import deploy, listed, write, write_release
 from runs import launch
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _as_before(stack: Stack) -> Iterator[None]:
-    with put_back(stack):
-        yield
 
 
 def test_an_image_of_a_registry_is_shipped_without_building(stack: Stack, tmp_path: Path) -> None:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from harness import Stack
-from releases import JOB, REFUSED, containers, of_elt, put_back, stackctl, write
+from releases import JOB, REFUSED, containers, of_elt, stackctl, write
 from runs import launch
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _as_before(stack: Stack) -> Iterator[None]:
-    with put_back(stack):
-        yield
 
 
 def check_refused(stack: Stack, words: str, code: int = REFUSED, *options: str) -> None:
@@ -30,6 +23,11 @@ def check_refused(stack: Stack, words: str, code: int = REFUSED, *options: str) 
     assert stack.inspect(f"{stack.project}/elt:live")["Id"] == image
 
 
+def further(code: str, words: str) -> ParameterSet:
+    """A case that differs from others in the candidate's own words alone."""
+    return pytest.param(code, words, marks=pytest.mark.long)
+
+
 PATCHED_VERSION = """
 from dagster_shared.libraries import DagsterLibraryRegistry
 
@@ -40,20 +38,20 @@ DagsterLibraryRegistry._libraries["dagster"] = "1.99.0"
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        further("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise RuntimeError('no flux capacitor')", "RuntimeError: no flux capacitor"),
-        (
+        further(
             JOB + "\n\n@dg.job(name='sync_users_job')\ndef another() -> None:\n    say_release()\n",
             "sync_users_job",
         ),
-        (
+        further(
             JOB + "\n\nclass Api(dg.ConfigurableResource):\n    token: str\n\n\n@dg.definitions\n"
             "def api() -> dg.Definitions:\n"
             "    return dg.Definitions(resources={'api': Api(token=dg.EnvVar('API_TOKEN'))})\n",
             "variables that its resources read are not set: API_TOKEN (for api)",
         ),
-        (PATCHED_VERSION, "built with Dagster 1.99.0, and the control plane with 1.13.27"),
-        ("import os\n\nos.kill(os.getpid(), 9)\n", "exit code 137"),
+        further(PATCHED_VERSION, "built with Dagster 1.99.0, and the control plane with 1.13.27"),
+        further("import os\n\nos.kill(os.getpid(), 9)\n", "exit code 137"),
     ],
     ids=["import", "exception", "definition", "variable", "dagster", "killed"],
 )
@@ -69,6 +67,7 @@ def test_a_release_that_never_serves(stack: Stack) -> None:
     launch(stack, "elt", "__ASSET_JOB", assets=["products_table"]).wait()
 
 
+@pytest.mark.long
 def test_a_release_that_has_lost_every_definition(stack: Stack) -> None:
     definitions = stack.folder / "code_locations/elt/src/elt/definitions.py"
     original = definitions.read_text()
@@ -80,6 +79,7 @@ def test_a_release_that_has_lost_every_definition(stack: Stack) -> None:
         definitions.write_text(original)
 
 
+@pytest.mark.long
 def test_a_build_that_fails(stack: Stack) -> None:
     lock = stack.folder / "code_locations/elt/uv.lock"
     original = lock.read_text()

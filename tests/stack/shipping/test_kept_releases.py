@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness import Stack
-from releases import JOB, deploy, listed, put_back, write, write_release
+from releases import JOB, deploy, listed, write, write_release
 from runs import ONCE, launch
 
 _SLOW = '''
@@ -33,12 +33,11 @@ def waiting_job() -> None:
 @pytest.fixture
 def keep_one(stack: Stack) -> Iterator[None]:
     stack.settings["KEEP_RELEASES"] = "1"
-    with put_back(stack):
-        try:
-            yield
-        finally:
-            del stack.settings["KEEP_RELEASES"]
-            stack.compose("exec", "-T", "elt", "rm", "-f", "/var/lib/dagster/storage/go-on")
+    try:
+        yield
+    finally:
+        del stack.settings["KEEP_RELEASES"]
+        stack.compose("exec", "-T", "elt", "rm", "-f", "/var/lib/dagster/storage/go-on")
 
 
 def has_container(stack: Stack, release: str) -> bool:
@@ -48,7 +47,7 @@ def has_container(stack: Stack, release: str) -> bool:
 
 
 @pytest.mark.usefixtures("keep_one")
-def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> None:
+def test_runs_keep_their_release_when_it_is_two_releases_old(stack: Stack) -> None:
     write(stack, JOB.format(marker="old") + _SLOW.format(marker="old"))
     old = deploy(stack)["release"]
     in_flight = launch(stack, "elt", "waiting_job", tags=ONCE)
@@ -58,13 +57,13 @@ def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> 
     waiting = launch(stack, "elt", "release_job", tags=ONCE)
     stack.compose("start", "daemon")
     shipped = []
-    for marker in ("two", "three", "four"):
+    for marker in ("two", "three"):
         write_release(stack, marker)
         shipped.append(deploy(stack)["release"])
     kept = [one["release"] for one in listed(stack)]
     # The live one, one to go back to, and the one that a run still needs; beside them what an
     # ended container that people may look into has.
-    assert kept[:2] == [shipped[2], shipped[1]]
+    assert kept[:2] == [shipped[1], shipped[0]]
     assert old in kept
     assert not {one for one in kept[2:] if one != old and not has_container(stack, one)}
     [needed] = [one for one in listed(stack) if one["release"] == old]
@@ -77,6 +76,6 @@ def test_runs_keep_their_release_when_it_is_three_releases_old(stack: Stack) -> 
     assert waiting.stdout() == "release old\n"
 
     stack.run("docker", "rm", "--force", *stack.run_containers())
-    write_release(stack, "five")
+    write_release(stack, "four")
     last = deploy(stack)["release"]
-    assert [one["release"] for one in listed(stack)] == [last, shipped[2]]
+    assert [one["release"] for one in listed(stack)] == [last, shipped[1]]

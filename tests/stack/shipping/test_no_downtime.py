@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import pytest
 
 from harness import FULL, Stack, until
-from releases import JOB, TICK, deploy, put_back, write
+from releases import JOB, deploy, write
 from runs import Run, launch, runs_of
 
 DEPLOYS = 20 if FULL else 2
@@ -106,12 +105,6 @@ def grpc_client(stack: Stack) -> Iterator[list[Any]]:
         counted.extend(json.loads(text.splitlines()[-1]))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _as_before(stack: Stack) -> Iterator[None]:
-    with put_back(stack):
-        yield
-
-
 def ticks(stack: Stack) -> list[dict[str, Any]]:
     """The minutely schedule's ticks, newest first."""
     found = stack.ask(_TICKS)["scheduleOrError"]["scheduleState"]["ticks"]
@@ -123,7 +116,7 @@ def minute(seconds: float) -> int:
 
 
 def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
-    write(stack, JOB.format(marker="0") + TICK)
+    write(stack, JOB.format(marker="0"))
     deploy(stack)
     # The scheduler looks at each full minute. What it meets for the first time has its first tick
     # at the next one: up to two minutes from now, and the time that a tick takes.
@@ -135,7 +128,7 @@ def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
         webserver.start()
         launches.start()
         for number in range(1, DEPLOYS + 1):
-            write(stack, JOB.format(marker=str(number)) + TICK)
+            write(stack, JOB.format(marker=str(number)))
             assert deploy(stack)["went_live"]
         launches.over.set()
         # The tick of a minute that had begun comes within seconds of its end.

@@ -10,16 +10,15 @@ from contextlib import contextmanager
 import pytest
 
 from harness import Stack, until
-from releases import begin, containers, kill, put_back, write, write_release
+from releases import begin, containers, kill, original, write, write_release
 
 _JOBS = """{ repositoryOrError(repositorySelector: {repositoryLocationName: "elt",
   repositoryName: "__repository__"}) { ... on Repository { jobs { name } } } }"""
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _as_before(stack: Stack) -> Iterator[None]:
-    with put_back(stack):
-        yield
+def _original(stack: Stack) -> None:
+    original(stack)
 
 
 def jobs(stack: Stack) -> set[str]:

@@ -20,6 +20,8 @@ def test_a_run_gets_a_worker_of_its_own_and_the_pool_another_one(stack: Stack) -
     assert container["Id"] in before
     assert container["Name"] == f"/{stack.project}-run-{run.id}"
     assert handed_over(run)
+    # Output is kept as any run's.
+    assert run.stdout() == f"hello from run {run.id}\n"
 
     def over() -> None:
         assert run.container["State"]["Status"] == "exited"
@@ -29,23 +31,6 @@ def test_a_run_gets_a_worker_of_its_own_and_the_pool_another_one(stack: Stack) -
     after = pool_is_full(stack)
     assert container["Id"] not in after
     assert len(after) == 2
-
-
-def test_output_is_kept_like_any_runs(stack: Stack) -> None:
-    pool_is_full(stack)
-    run = launch(stack, "ready", "tick_job")
-    run.wait()
-    assert handed_over(run)
-    assert run.stdout() == f"hello from run {run.id}\n"
-
-
-def test_a_location_that_wants_none_has_none(stack: Stack) -> None:
-    pool_is_full(stack)
-    assert pool(stack, "scenarios") == []
-    run = launch(stack, "scenarios", "tick_job")
-    run.wait()
-    assert not handed_over(run)
-    assert "Starting the run in container" in run.text()
 
 
 def test_the_worker_is_the_same_copy_of_the_service(stack: Stack) -> None:
@@ -65,6 +50,11 @@ def test_the_worker_is_the_same_copy_of_the_service(stack: Stack) -> None:
             {k: container["Config"][k] for k in ("User", "Image", "Entrypoint", "StopTimeout")},
         )
     assert handed_over(warm) and not handed_over(cold)
+    # A location that wants no workers has none.
+    assert pool(stack, "scenarios") == []
+    assert "Starting the run in container" in cold.text()
+    # The job is known to the code that runs, although the worker waited for any.
+    assert "DAGSTER_RUN_JOB_NAME" in look(warm)["variables"]
     for mine, other in zip(seen[warm.id], seen[cold.id], strict=True):
         if isinstance(mine, dict) and isinstance(other, dict):
             assert {k: v for k, v in mine.items() if other.get(k) != v} == {}
@@ -139,7 +129,7 @@ def test_terminate(stack: Stack) -> None:
     until(stopped, seconds=15)
 
 
-@pytest.mark.parametrize("code", [3, 137])
+@pytest.mark.parametrize("code", [pytest.param(3, marks=pytest.mark.long), 137])
 def test_an_end_is_explained(stack: Stack, code: int) -> None:
     pool_is_full(stack)
     config = {"ops": {"leave": {"config": {"code": code}}}}
@@ -150,10 +140,3 @@ def test_an_end_is_explained(stack: Stack, code: int) -> None:
     assert len(failures) == 1
     for word in (f"exit code {code}", "leaving now", "memory limit 512 MiB"):
         assert word in failures[0]["message"]
-
-
-def test_the_job_is_known_to_the_code_that_runs(stack: Stack) -> None:
-    pool_is_full(stack)
-    run = launch(stack, "ready", "look_around_job")
-    run.wait()
-    assert "DAGSTER_RUN_JOB_NAME" in look(run)["variables"]

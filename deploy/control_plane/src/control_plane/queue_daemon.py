@@ -10,10 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.workspace.context import IWorkspaceProcessContext
-from dagster._daemon.controller import create_daemons_from_instance
-from dagster._daemon.daemon import DagsterDaemon
-from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+
+from control_plane.internals.daemon import (
+    DagsterDaemon,
+    IWorkspaceProcessContext,
+    QueuedRunCoordinatorDaemon,
+    create_daemons_from_instance,
+)
 
 _LOOK_S = 0.1
 # With runs left over that may not start yet, it is somebody's end that has to be waited for.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dagster_webserver.cli import main
-
+from control_plane.internals.webserver import main
 from control_plane.one_order import keep_one_order
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ def _program() -> str:
     return Path(worker.__file__).read_text()
 
 
-def execute_run(python: str, instance_ref: str, run_id: str) -> list[str]:
-    """Execute one run, now."""
-    return _command(python, {"instance": instance_ref, "run_id": run_id})
+def execute_run(python: str, instance_ref: str, run_id: str, otherwise: Sequence[str]) -> list[str]:
+    """Execute one run, now; by the command ``otherwise`` in an image whose Dagster is too old."""
+    order = {"instance": instance_ref, "run_id": run_id, "otherwise": list(otherwise)}
+    return _command(python, order)
 
 
 def stand_by(

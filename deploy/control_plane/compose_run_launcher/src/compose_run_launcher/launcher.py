@@ -10,13 +10,6 @@ from functools import cached_property
 from typing import Any, Self
 
 from dagster import DagsterRun, Field, IntSource, StringSource
-from dagster import _check as check
-from dagster._core.events import JobFailureData, RunFailureReason
-from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._serdes import serialize_value
-from dagster._serdes.config_class import ConfigurableClassData
-from dagster_docker import DockerRunLauncher
-from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 from tenacity import (
@@ -33,6 +26,19 @@ from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at
 from compose_run_launcher.handover_watch import HandoverWatch
 from compose_run_launcher.images import ImageUnavailable
+from compose_run_launcher.internals import (
+    DOCKER_CONTAINER_ID_TAG,
+    CheckRunHealthResult,
+    ConfigurableClassData,
+    DockerRunLauncher,
+    ExecuteRunArgs,
+    JobFailureData,
+    LaunchRunContext,
+    RunFailureReason,
+    WorkerStatus,
+    check,
+    serialize_value,
+)
 from compose_run_launcher.launching import Launches, LaunchRefused
 from compose_run_launcher.limits import BadLimit
 from compose_run_launcher.run_watch import RunWatch, do_not_retry, explain_end
@@ -156,10 +162,12 @@ class ComposeRunLauncher(DockerRunLauncher):
         self, launch: Callable[[DagsterRun, str, Sequence[str]], None], run: DagsterRun
     ) -> None:
         origin = check.not_none(run.job_code_origin)
+        instance_ref = self._instance.get_ref()
         command = commands.execute_run(
             origin.repository_origin.executable_path,
-            serialize_value(self._instance.get_ref()),
+            serialize_value(instance_ref),
             run.run_id,
+            ExecuteRunArgs(origin, run.run_id, instance_ref).get_command_args(),
         )
         image = self._get_docker_image(origin)  # type: ignore[no-untyped-call]
         self._try_until_given_up(launch, run, image, command)

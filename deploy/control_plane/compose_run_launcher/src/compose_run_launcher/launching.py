@@ -16,13 +16,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.storage.tags import DOCKER_IMAGE_TAG
-from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import APIError
 from requests.exceptions import RequestException
 
 from compose_run_launcher import images, labels
 from compose_run_launcher.engine import Engine, may_pass
+from compose_run_launcher.internals import DOCKER_CONTAINER_ID_TAG, DOCKER_IMAGE_TAG
 from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
 from compose_run_launcher.limits import changes as limit_changes

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._grpc.client import DagsterGrpcClient
-from dagster._grpc.types import ListRepositoriesResponse
-from dagster._serdes import deserialize_value, serialize_value
-
 from compose_run_launcher.engine import addresses
+from compose_run_launcher.internals import (
+    DagsterGrpcClient,
+    DagsterUserCodeUnreachableError,
+    ListRepositoriesResponse,
+    deserialize_value,
+    serialize_value,
+)
 
 _GRPC_PORT = 4000
 

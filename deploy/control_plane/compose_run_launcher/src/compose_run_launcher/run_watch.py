@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.events import EngineEventData, JobFailureData, RunFailureReason
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from compose_run_launcher import labels
 from compose_run_launcher.engine import Engine, RunContainerState
 from compose_run_launcher.explanation import LOG_LINES, explain, is_its_own_fault
+from compose_run_launcher.internals import (
+    MAX_RETRIES_TAG,
+    EngineEventData,
+    JobFailureData,
+    RunFailureReason,
+)
 from compose_run_launcher.watch import Watch
 
 # States in which a run needs a living container.

@@ -8,10 +8,10 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from dagster import DagsterInstance
-from dagster._serdes import serialize_value
 
 from compose_run_launcher import commands, images, labels
 from compose_run_launcher.engine import Engine
+from compose_run_launcher.internals import serialize_value
 from compose_run_launcher.limits import apply, limits
 from compose_run_launcher.release import Release, ask_release
 from compose_run_launcher.service_copy import run_container

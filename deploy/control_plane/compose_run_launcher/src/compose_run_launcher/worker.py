@@ -5,6 +5,10 @@ and the standard library. Its one argument is an order: JSON with ``instance``, 
 ``InstanceRef``, and either ``run_id``, the run to execute now, or ``ticket``: then it imports
 what a run will need, writes ``READY`` to its output, and waits for SIGUSR1. The run that carries
 its ticket by then as a tag is its own. It executes one run and ends.
+
+An image's Dagster may lack any private name that is used here. What only saves time is left out
+then, and said once on stderr. Without one of ``_TO_EXECUTE`` a run is executed by the order's
+``otherwise``, Dagster's own command; a standby worker ends before it is ready, and runs start cold.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -19,6 +24,21 @@ import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+# All that is private in Dagster here, as `module:name`; seen in 1.13.27.
+_EXECUTE = "dagster._cli.api:_execute_run_command_body"
+_INTERRUPTS = "dagster._utils.interrupts:capture_interrupts"
+_FROM_REF = "dagster:DagsterInstance.from_ref"
+_REF = "dagster._core.instance:InstanceRef"
+_READ = "dagster._serdes:deserialize_value"
+_TO_EXECUTE = (_EXECUTE, _INTERRUPTS, _FROM_REF, _REF, _READ)
+_PLUGINS = "dagster.components.core.package_entry:discover_entry_point_package_objects"
+_DEFINITION = "dagster._core.definitions.reconstruct:ReconstructableRepository.get_definition"
+# And the same of an instance, by their paths in it.
+_KEEP_CONNECTIONS = "optimize_for_webserver"
+_QUESTIONS = ("run_storage.has_run_stats_index_cols", "event_log_storage.has_asset_key_col")
+_CONNECTS = ("run_storage.connect", "event_log_storage.index_connection")
+_LOGS = "compute_log_manager"
 
 READY = "standby worker: ready"
 # Of the kind that the user interface does not show.
@@ -34,6 +54,8 @@ def main(order: Mapping[str, Any]) -> int:
     # Importing makes hundreds of thousands of objects and no garbage: 15 % of the CPU time.
     gc.disable()
     import_dagster()
+    if not can_execute():
+        return 1 if run_id is None else otherwise(order["otherwise"])
     instance = open_instance(order["instance"])
     if run_id is None:
         warm_up(instance, order["pointers"])
@@ -47,47 +69,89 @@ def main(order: Mapping[str, Any]) -> int:
     return execute(instance, run_id)
 
 
+@functools.cache
+def find(path: str) -> Any:
+    """What ``module:name.name`` is; None, and said once, in a Dagster that has none."""
+    module, _, names = path.partition(":")
+    try:
+        return functools.reduce(getattr, names.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        return _missed(path, error)
+
+
+def find_in(instance: Any, path: str) -> Any:
+    """The same of an instance."""
+    try:
+        return functools.reduce(getattr, path.split("."), instance)
+    except AttributeError as error:
+        return _missed(path, error)
+
+
+def _missed(path: str, error: Exception) -> None:
+    print(f"run worker: this image's Dagster has no {path}: {error}", file=sys.stderr, flush=True)
+
+
+def _accepts(function: Any, *arguments: Any, **named: Any) -> bool:
+    """Whether a private function takes what we would call it with."""
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except (TypeError, ValueError) as error:
+        print(f"run worker: {function} is another one: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
 def import_dagster() -> None:
     """Import what every run imports sooner or later."""
-    for name in ("dagster", "dagster._cli.api"):
-        importlib.import_module(name)
-    plugins = importlib.import_module("dagster.components.core.package_entry")
-
+    importlib.import_module("dagster")
     # Loading a `defs` folder describes every component type of every installed package for the
     # user interface: a quarter of the CPU time that a location's import takes. A code server
     # needs the description, a run does not.
-    if hasattr(plugins, "discover_entry_point_package_objects"):
-        setattr(plugins, "discover_entry_point_package_objects", dict)  # noqa: B010
+    if find(_PLUGINS) is not None:
+        module, _, name = _PLUGINS.partition(":")
+        setattr(sys.modules[module], name, dict)
+
+
+def can_execute() -> bool:
+    """Whether this image's Dagster has what executing a run here needs."""
+    found = [find(path) for path in _TO_EXECUTE]
+    return None not in found and _accepts(
+        find(_EXECUTE), "run", "instance", print, set_exit_code_on_failure=False
+    )
+
+
+def otherwise(command: list[str]) -> int:
+    """Become Dagster's own command, which is public and as old as run launchers."""
+    print("run worker: Dagster's own command executes the run", file=sys.stderr, flush=True)
+    os.execvp(command[0], command)
 
 
 def open_instance(ref: str) -> Any:
     """The instance, which keeps its database connections instead of making one per query."""
-    from dagster._core.instance import DagsterInstance, InstanceRef
-    from dagster._serdes import deserialize_value
-
-    instance = DagsterInstance.from_ref(deserialize_value(ref, InstanceRef))
+    instance = find(_FROM_REF)(find(_READ)(ref, find(_REF)))
     # Made for the webserver and just as true here. No limit on how long a statement takes.
-    instance.optimize_for_webserver(statement_timeout=0, pool_recycle=-1, max_overflow=20)
+    limits = {"statement_timeout": 0, "pool_recycle": -1, "max_overflow": 20}
+    keep = find_in(instance, _KEEP_CONNECTIONS)
+    if keep is not None and _accepts(keep, **limits):
+        keep(**limits)
     # Dagster looks at its tables' columns before many queries, a fifth of the time that a trivial
     # run takes; they stay the same for a run's life.
-    for storage, question in (
-        (instance.run_storage, "has_run_stats_index_cols"),
-        (instance.event_log_storage, "has_asset_key_col"),
-    ):
-        setattr(storage, question, functools.cache(getattr(storage, question)))
+    for path in _QUESTIONS:
+        storage, _, question = path.partition(".")
+        answer = find_in(instance, path)
+        if answer is not None:
+            setattr(getattr(instance, storage), question, functools.cache(answer))
     return instance
 
 
 def warm_up(instance: Any, pointers: list[str]) -> None:
     """Import the location's definitions, and do once what is slow the first time."""
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
-    from dagster._serdes import deserialize_value
-
-    for serialized in pointers:
-        pointer: Any = deserialize_value(serialized)
-        ReconstructableRepository(pointer).get_definition()
+    if find(_DEFINITION) is not None:
+        for serialized in pointers:
+            repository = find(_DEFINITION.rpartition(".")[0])
+            repository(find(_READ)(serialized)).get_definition()
     rehearse()
-    instance.compute_log_manager  # noqa: B018  # Loads it.
+    find_in(instance, _LOGS)  # Loads it.
     instance.get_runs(limit=1)
     release_connections(instance)
 
@@ -113,10 +177,12 @@ def rehearse() -> None:
 
 def release_connections(instance: Any) -> None:
     """An idle worker holds no connection: the database may be restarted meanwhile."""
-    for connect in (instance.run_storage.connect, instance.event_log_storage.index_connection):
-        with connect() as connection:
-            engine = connection.engine
-        engine.dispose()
+    for path in _CONNECTS:
+        connect = find_in(instance, path)
+        if connect is not None:
+            with connect() as connection:
+                engine = connection.engine
+            engine.dispose()
 
 
 def wait_for_run(instance: Any, ticket: str, max_idle_s: float) -> str | None:
@@ -138,11 +204,8 @@ def wait_for_run(instance: Any, ticket: str, max_idle_s: float) -> str | None:
 
 def execute(instance: Any, run_id: str) -> int:
     """What ``dagster api execute_run`` does."""
-    api = importlib.import_module("dagster._cli.api")
-    from dagster._utils.interrupts import capture_interrupts
-
-    with capture_interrupts(), instance:
-        code: int = api._execute_run_command_body(
+    with find(_INTERRUPTS)(), instance:
+        code: int = find(_EXECUTE)(
             run_id, instance, lambda _event: None, set_exit_code_on_failure=False
         )
     return code
