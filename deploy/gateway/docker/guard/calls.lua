@@ -90,6 +90,20 @@ local function update(call)
     return of("run")(call)
 end
 
+-- The control plane joins RPC networks; runs join what their service is in, but for that.
+local function connect_control_plane(call)
+    local id = call.body.Container
+    local network = stack.network(call.name)
+    if network == nil then return "the engine does not answer", 503 end
+    if not stack.is_rpc(call.name) or not network or not network.Internal or json.empty(network.Labels)
+        or network.Labels[stack.NETWORK] ~= "rpc" or network.Labels[stack.COMPOSE .. "project"] ~= stack.project then
+        return "network " .. call.name .. " is no RPC network of this stack"
+    end
+    local owner = stack.owner(id)
+    if not owner then return "the engine does not answer", 503 end
+    if owner ~= "control plane" then return "container " .. id .. " is not of this stack's control plane" end
+end
+
 local function connect(call)
     for name, asked in pairs(call.body) do
         -- A name of its own in the network could be the database's.
@@ -99,6 +113,8 @@ local function connect(call)
     end
     local id = call.body.Container
     if type(id) ~= "string" or not id:match("^" .. ID .. "$") then return "it names no container by its whole id" end
+    if call.who == "rpc_networks" then return connect_control_plane(call) end
+    if stack.is_rpc(call.name) then return "RPC networks are not for runs" end
     local owner, container = stack.owner(id)
     if not owner then return "the engine does not answer", 503 end
     if owner ~= "run" then return "container " .. id .. " is no run of this stack" end
@@ -115,13 +131,13 @@ local function new(call) return create.refusal(call.query.name or "", call.body)
 local function always() end
 
 -- Method, path, keys that the query may have, what must be true, whether there is a body, and who
--- may do it besides the daemon.
+-- may do it besides the daemon. `rpc_networks` joins the control plane to RPC networks.
 local CALLS = {
-    { "GET", "/_ping", {}, always, webserver = true, unversioned = true },
-    { "HEAD", "/_ping", {}, always, webserver = true, unversioned = true },
-    { "GET", "/version", {}, always, webserver = true, unversioned = true },
-    { "GET", "/events", { "since", "until", "filters" }, events },
-    { "GET", "/containers/json", { "all", "limit", "size", "trunc_cmd", "filters" }, filtered },
+    { "GET", "/_ping", {}, always, webserver = true, rpc_networks = true, unversioned = true },
+    { "HEAD", "/_ping", {}, always, webserver = true, rpc_networks = true, unversioned = true },
+    { "GET", "/version", {}, always, webserver = true, rpc_networks = true, unversioned = true },
+    { "GET", "/events", { "since", "until", "filters" }, events, rpc_networks = true },
+    { "GET", "/containers/json", { "all", "limit", "size", "trunc_cmd", "filters" }, filtered, rpc_networks = true },
     { "GET", "/containers/" .. ID .. "/json", {}, of("run", "code location"), webserver = true },
     { "GET", "/containers/" .. RUN .. "/json", {}, of("run"), webserver = true },
     { "GET", "/containers/" .. ID .. "/logs", { "stdout", "stderr", "timestamps", "follow", "tail" }, of("run") },
@@ -135,7 +151,7 @@ local CALLS = {
     { "POST", "/containers/" .. ID .. "/rename", { "name" }, rename },
     { "POST", "/containers/" .. ID .. "/update", {}, update, body = true },
     { "DELETE", "/containers/" .. ID, { "v", "force", "link" }, of("run") },
-    { "POST", "/networks/([%w][%w_.-]*)/connect", {}, connect, body = true },
+    { "POST", "/networks/([%w][%w_.-]*)/connect", {}, connect, body = true, rpc_networks = true },
 }
 
 local calls = {}
@@ -161,7 +177,7 @@ function calls.refusal(who, method, path, query, text)
     for key in pairs(query) do
         if not allowed[key] then return "parameter " .. key .. " is not in use here" end
     end
-    local call = { name = name, query = query }
+    local call = { name = name, query = query, who = who }
     if rule.body then
         local reason
         call.body, reason = json.parse(text)

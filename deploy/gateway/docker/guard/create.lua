@@ -46,7 +46,8 @@ local function bad_host_config(host, service)
             local reason = not unlimited and create.bad_limit(name, asked)
             if reason then return "HostConfig." .. reason end
         elseif name == "NetworkMode" then
-            if asked ~= own and not (service.NetworkSettings.Networks or {})[asked] then
+            if type(asked) ~= "string" or stack.is_rpc(asked) then return "HostConfig.NetworkMode is an RPC network" end
+            if asked ~= own and asked ~= "none" and not (service.NetworkSettings.Networks or {})[asked] then
                 return "HostConfig.NetworkMode is not one of the service's networks"
             end
         elseif not json.same(asked, own) then

@@ -13,6 +13,7 @@ local KEPT = 5
 stack.PROJECT = "compose_run_launcher.project"
 stack.LOCATION = "compose_run_launcher.location"
 stack.ROLE = "compose_run_launcher.role"
+stack.NETWORK = "compose_run_launcher.network"
 stack.COMPOSE = "com.docker.compose."
 local COMPOSE_PROJECT = stack.COMPOSE .. "project"
 local COMPOSE_SERVICE = stack.COMPOSE .. "service"
@@ -31,8 +32,21 @@ local function labels_of(container)
     return labels == json.null and {} or labels
 end
 
--- Whose a container is: "run" or "code location" of this stack, "foreign", or "none"; and what
--- the engine says of it. Nil when the engine does not answer.
+-- Whether a name is one of this stack's RPC networks', in which code servers answer.
+function stack.is_rpc(network)
+    local prefix = stack.project .. "_rpc_"
+    return network:sub(1, #prefix) == prefix
+end
+
+-- What the engine says of a network: false when there is none, nil when it does not answer.
+function stack.network(name)
+    local network, status = ask("/networks/" .. name)
+    if status == 404 then return false end
+    return network
+end
+
+-- Whose a container is: "run", "code location" or "control plane" of this stack, "foreign", or
+-- "none"; and what the engine says of it. Nil when the engine does not answer.
 function stack.owner(name)
     local container, status = ask("/containers/" .. name .. "/json")
     if status == 404 then return "none" end
@@ -43,6 +57,10 @@ function stack.owner(name)
     end
     if labels[COMPOSE_PROJECT] == stack.project and labels[stack.ROLE] == "code-location" then
         return "code location", container
+    end
+    if labels[COMPOSE_PROJECT] == stack.project and labels[stack.ROLE] == "control-plane"
+        and labels[stack.COMPOSE .. "oneoff"] == "False" then
+        return "control plane", container
     end
     return "foreign", container
 end

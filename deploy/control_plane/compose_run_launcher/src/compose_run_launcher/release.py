@@ -12,7 +12,7 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import ListRepositoriesResponse
 from dagster._serdes import deserialize_value, serialize_value
 
-from compose_run_launcher.engine import addresses
+from compose_run_launcher.engine import rpc_addresses
 
 _GRPC_PORT = 4000
 
@@ -34,7 +34,7 @@ class Release:
 
 def ask_release(service: Mapping[str, Any]) -> Release | None:
     """What the code server in an inspected service container serves; None while it does not."""
-    for address in addresses(service):
+    for address in rpc_addresses(service):
         client = DagsterGrpcClient(host=address, port=_GRPC_PORT)
         try:
             answer = deserialize_value(client.list_repositories())
