@@ -25,6 +25,9 @@ setting() { docker compose config 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\
 
 project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
 
+# The first two numbers of the code locations' subnets.
+rpc_subnets() { docker compose config 2>/dev/null | sed -n 's|^ *- subnet: \([0-9]*\.[0-9]*\)\..*/27$|\1|p' | head -n 1; }
+
 run_containers() {
 	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)"
 }
