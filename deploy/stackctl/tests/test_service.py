@@ -48,10 +48,10 @@ def test_a_stopped_container_keeps_its_address() -> None:
 
 @pytest.mark.parametrize("ipam", [{}, {"config": [{"subnet": "198.18.0.32/27"}]}])
 def test_a_network_without_addresses_for_candidates(ipam: dict[str, Any]) -> None:
-    with pytest.raises(StackctlError, match="stack_rpc_elt has no address.*Fix: give it"):
+    with pytest.raises(StackctlError, match=r"stack_rpc_elt has no address.*Fix: give it"):
         Engineless(NETWORK | {"ipam": ipam}).free_address()
 
 
 def test_a_service_in_no_rpc_network() -> None:
-    with pytest.raises(StackctlError, match="elt is in no RPC network.*Fix: add the network"):
+    with pytest.raises(StackctlError, match=r"elt is in no RPC network.*Fix: add the network"):
         Engineless({"name": "stack_rpc_elt"}).free_address()
