@@ -16,8 +16,13 @@ need_engine() {
 	local why
 	why=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null) ||
 		fail "no Docker Engine answers (${why##*$'\n'}). Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' starts one."
+	local version
+	version=$(docker version --format '{{.Server.Version}}')
+	# A code location mounts its own folder of the step logs by `subpath`.
+	((${version%%.*} >= 26)) ||
+		fail "Docker Engine $version is too old. Fix: install version 26 or newer."
 	docker compose version >/dev/null 2>&1 ||
-		fail "docker has no compose plugin. Way out: install docker-compose 2.24 or newer; on Debian, 'make engine' does."
+		fail "docker has no compose plugin. Way out: install docker-compose 2.26 or newer; on Debian, 'make engine' does."
 }
 
 # The resolved configuration: settings of .env, of the environment, and defaults alike.

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from harness import Stack, until
 
-VERSION = "/v1.44"
+VERSION = "/v1.45"
 
 # Runs inside the service's container, for the socket that is mounted there.
 _RELAY = """

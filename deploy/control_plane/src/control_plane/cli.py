@@ -58,6 +58,9 @@ def migrate(
     ],
     sql_dir: Annotated[Path, typer.Option("--sql", help="The folder deploy/postgres.")],
     names: Annotated[str, typer.Option("--locations", help="Code locations, by commas.")],
+    step_logs: Annotated[
+        Path | None, typer.Option(help="Gets a folder for each location's step logs.")
+    ] = None,
 ) -> None:
     """Bring databases, roles, grants and Dagster's storage up to date, idempotently.
 
@@ -78,6 +81,9 @@ def migrate(
         migrate_instance(server, control_password)
         set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")
         database.grant_run_rights(server, sql_dir)
+        if step_logs:
+            for name in location_passwords:
+                (step_logs / name).mkdir(exist_ok=True)
         console.print(f"databases, roles and storage are up to date for: {names}")
 
 

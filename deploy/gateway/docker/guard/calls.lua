@@ -160,7 +160,8 @@ local calls = {}
 function calls.find(method, path)
     local version, rest = path:match("^/v1%.(%d%d)(/.*)$")
     -- Older versions take what newer ones have dropped, such as a HostConfig at start.
-    if version and tonumber(version) < 44 then return nil end
+    -- 1.45 is the first that knows the subpath of a volume.
+    if version and tonumber(version) < 45 then return nil end
     for _, call in ipairs(CALLS) do
         local name = call[1] == method and (rest or path):match("^" .. call[2] .. "$")
         if name and (version or call.unversioned) then return call, name end
