@@ -85,6 +85,17 @@ def test_each_location_has_a_subnet_of_its_own(project: Project) -> None:
     assert subnets(project)[-1] == given_back
 
 
+def test_no_image_of_ours_is_pulled(project: Project) -> None:
+    services = project.with_location("eu_sales").compose["services"]
+    ours = {
+        name: service.get("pull_policy")
+        for name, service in services.items()
+        if "build" in service or "${COMPOSE_PROJECT_NAME}/" in service["image"]
+    }
+    assert set(ours) == set(services) - {"postgres", "object_store", "sso"}
+    assert set(ours.values()) == {"never"}
+
+
 @pytest.mark.parametrize("order", [("a1", "b2", "a"), ("a", "a1", "b2"), ("b2", "a", "a1")])
 def test_taken_out_in_any_order_nothing_is_left(project: Project, order: tuple[str, ...]) -> None:
     changed = project.with_location("a").with_location("a1").with_location("b2")
