@@ -5,8 +5,11 @@ that imports gRPC each second costs them half of theirs."""
 import socket
 import sys
 
+from code_server import PORT, rpc_address
+
+address = rpc_address()
 try:
-    socket.create_connection(("127.0.0.1", 4000), timeout=4).close()
+    socket.create_connection((address, PORT), timeout=4).close()
 except OSError as error:
     sys.exit(f"the code server does not listen: {error}")
 
@@ -14,7 +17,7 @@ import grpc  # noqa: E402
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: E402
 
 try:
-    with grpc.insecure_channel("127.0.0.1:4000") as channel:
+    with grpc.insecure_channel(f"{address}:{PORT}") as channel:
         answer = health_pb2_grpc.HealthStub(channel).Check(
             health_pb2.HealthCheckRequest(service="DagsterApi"), timeout=4
         )

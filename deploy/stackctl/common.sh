@@ -16,14 +16,22 @@ need_engine() {
 	local why
 	why=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null) ||
 		fail "no Docker Engine answers (${why##*$'\n'}). Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' starts one."
+	local version
+	version=$(docker version --format '{{.Server.Version}}')
+	# A code location mounts its own folder of the step logs by `subpath`.
+	((${version%%.*} >= 26)) ||
+		fail "Docker Engine $version is too old. Fix: install version 26 or newer."
 	docker compose version >/dev/null 2>&1 ||
-		fail "docker has no compose plugin. Way out: install docker-compose 2.24 or newer; on Debian, 'make engine' does."
+		fail "docker has no compose plugin. Way out: install docker-compose 2.26 or newer; on Debian, 'make engine' does."
 }
 
 # The resolved configuration: settings of .env, of the environment, and defaults alike.
 setting() { docker compose config 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
 
 project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
+
+# The first two numbers of the code locations' subnets.
+rpc_subnets() { docker compose config 2>/dev/null | sed -n 's|^ *- subnet: \([0-9]*\.[0-9]*\)\..*/27$|\1|p' | head -n 1; }
 
 run_containers() {
 	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)"

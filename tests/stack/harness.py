@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,6 +105,11 @@ class Stack:
         return f"http://localhost:{self.port}"
 
     @property
+    def subnets(self) -> str:
+        """Of its own: stacks on one engine may not share any, and two may run side by side."""
+        return f"10.{64 + zlib.crc32(self.project.encode()) % 95 + (95 if QUIET else 0)}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """The settings, as they would stand in .env."""
         files = ["docker-compose.yml", self.additions]
@@ -114,6 +120,7 @@ class Stack:
             "TICKS": "no" if QUIET else "yes",
             "STANDBY_WORKERS": "0" if QUIET else "1",
             "WEBSERVER_PORT": str(self.port),
+            "RPC_SUBNETS": self.subnets,
             **self.settings,
         }
 

@@ -1,6 +1,8 @@
 """Edits of the real files: they add lines, and taking a location out takes these away again."""
 
 import difflib
+import ipaddress
+import itertools
 import shutil
 from pathlib import Path
 
@@ -42,6 +44,13 @@ def test_the_new_service_is_like_the_others(project: Project) -> None:
     named = repr(after["services"]["eu_sales"]).replace("eu_sales", "analytics")
     like = named.replace("EU_SALES", "ANALYTICS")
     assert like == repr(before["services"]["analytics"])
+    [network] = set(after["networks"]) - set(before["networks"])
+    assert network == "rpc_eu_sales"
+    theirs, its = (dict(after["networks"][f"rpc_{name}"]) for name in ("analytics", "eu_sales"))
+    assert its.pop("name") == "${COMPOSE_PROJECT_NAME}_rpc_eu_sales"
+    assert its.pop("ipam") != theirs.pop("ipam")
+    theirs.pop("name")
+    assert its == theirs
     assert set(after["volumes"]) - set(before["volumes"]) == {
         "secrets_eu_sales",
         "storage_eu_sales",
@@ -50,6 +59,41 @@ def test_the_new_service_is_like_the_others(project: Project) -> None:
         compose_file.locations(project.with_location("eu_sales").texts[COMPOSE_FILE])[-1]
         == "eu_sales"
     )
+
+
+def subnets(project: Project) -> list[str]:
+    """Of the RPC networks, in the file's order."""
+    networks = project.compose["networks"]
+    return [
+        network["ipam"]["config"][0]["subnet"]
+        for name, network in networks.items()
+        if name.startswith("rpc_")
+    ]
+
+
+def test_each_location_has_a_subnet_of_its_own(project: Project) -> None:
+    first = subnets(project)
+    for number in range(60):
+        project = project.with_location(f"location{number}")
+    assert len(set(subnets(project))) == len(first) + 60
+    prefix = "${RPC_SUBNETS:-198.18}"
+    networks = [ipaddress.ip_network(s.replace(prefix, "198.18")) for s in subnets(project)]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(networks, 2))
+    # One that is given back is given again.
+    given_back = subnets(project)[len(first) + 3]
+    project = project.without_location("location3").with_location("another")
+    assert subnets(project)[-1] == given_back
+
+
+def test_no_image_of_ours_is_pulled(project: Project) -> None:
+    services = project.with_location("eu_sales").compose["services"]
+    ours = {
+        name: service.get("pull_policy")
+        for name, service in services.items()
+        if "build" in service or "${COMPOSE_PROJECT_NAME}/" in service["image"]
+    }
+    assert set(ours) == set(services) - {"postgres", "object_store", "sso"}
+    assert set(ours.values()) == {"never"}
 
 
 @pytest.mark.parametrize("order", [("a1", "b2", "a"), ("a", "a1", "b2"), ("b2", "a", "a1")])

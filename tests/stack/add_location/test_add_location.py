@@ -92,6 +92,22 @@ def test_a_location_that_cannot_be_built_leaves_nothing(stack: Stack) -> None:
     assert others(stack) == before
 
 
+def test_a_subnet_that_another_network_has_leaves_nothing(stack: Stack) -> None:
+    before = others(stack)
+    taken = f"{stack.project}_taken"
+    # The first one behind those of elt and analytics.
+    subnet = f"--subnet={stack.subnets}.0.64/27"
+    stack.run("docker", "network", "create", "--internal", subnet, taken)
+    try:
+        shown = refused(stack, "location", f"NAME={NAME}")
+    finally:
+        stack.run("docker", "network", "rm", taken)
+    assert "another network on this engine has a subnet of RPC_SUBNETS. Fix: " in shown
+    assert changed(stack) == ""
+    assert NAME not in locations(stack)
+    assert others(stack) == before
+
+
 def test_it_is_live_and_nothing_else_was_touched(stack: Stack) -> None:
     before = others(stack)
     shown = stack.run("make", "location", f"NAME={NAME}")
@@ -207,6 +223,7 @@ def test_taken_out_with_its_data_nothing_is_left(stack: Stack) -> None:
     assert changed(stack) == ""
     assert stack.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{NAME}'") == []
     assert stack.sql(f"SELECT 1 FROM pg_namespace WHERE nspname = '{NAME}'") == []
+    assert f"{stack.project}_rpc_{NAME}" not in stack.run("docker", "network", "ls").split()
     names = stack.run("docker", "volume", "ls", "--format", "{{.Name}}").split()
     assert not [name for name in names if name.startswith(stack.project) and NAME in name]
     kept = stack.compose(

@@ -193,6 +193,23 @@ def test_all_networks_are_joined_without_the_services_names() -> None:
     assert "NetworkingConfig" not in container.config
 
 
+@pytest.mark.parametrize("mode", ["stack_core", "stack_rpc_elt"])
+def test_the_rpc_network_is_left_out(mode: str) -> None:
+    service = changed("HostConfig", NetworkMode=mode)
+    service["NetworkSettings"]["Networks"]["stack_rpc_elt"] = {"IPAddress": "198.18.0.2"}
+    container = copied(service)
+    assert container.config["HostConfig"]["NetworkMode"] == "stack_core"
+    assert container.further_networks == ("stack_objects",)
+
+
+def test_a_service_that_is_in_its_rpc_network_alone_has_runs_in_none() -> None:
+    service = changed("HostConfig", NetworkMode="stack_rpc_elt")
+    service["NetworkSettings"]["Networks"] = {"stack_rpc_elt": {"IPAddress": "198.18.0.2"}}
+    container = copied(service)
+    assert container.config["HostConfig"]["NetworkMode"] == "none"
+    assert container.further_networks == ()
+
+
 @pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
 def test_a_mode_that_is_no_network_is_kept(mode: str) -> None:
     container = copied(changed("HostConfig", NetworkMode=mode))

@@ -61,6 +61,9 @@ def migrate(
     connections: Annotated[
         int, typer.Option(envvar="LOCATION_CONNECTIONS", min=5, help="Each location's, at most.")
     ] = 60,
+    step_logs: Annotated[
+        Path | None, typer.Option(help="Gets a folder for each location's step logs.")
+    ] = None,
 ) -> None:
     """Bring databases, roles, grants and Dagster's storage up to date, idempotently.
 
@@ -81,6 +84,9 @@ def migrate(
         migrate_instance(server, control_password)
         set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")
         database.grant_run_rights(server, sql_dir)
+        if step_logs:
+            for name in location_passwords:
+                (step_logs / name).mkdir(exist_ok=True)
         console.print(f"databases, roles and storage are up to date for: {names}")
 
 

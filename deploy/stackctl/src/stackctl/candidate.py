@@ -34,8 +34,10 @@ def make(service: Service, image: str) -> Container:
         raise StackctlError(f"Compose made no container for {service.location}")
     container = made[0]
     docker("container", "rename", container.id, service.candidate_name)
+    rpc = service.rpc_network
+    address = service.free_address()
     for network in service.aliases():
-        _join(container, network, [])
+        _join(container, network, [], address if network == rpc else None)
     # One that fails at its start is to show why, not to try again.
     docker("container", "update", "--restart=no", container.id)
     docker("container", "start", container.id)
@@ -45,12 +47,13 @@ def make(service: Service, image: str) -> Container:
 def let_in(service: Service, candidate: Container) -> None:
     """Give the candidate the service's names: from here on people get it, too."""
     docker("container", "update", f"--restart={service.restart_policy}", candidate.id)
-    aliases = service.aliases()
-    shared = set(service.control_networks())
+    aliases, rpc = service.aliases(), service.rpc_network
     # Where the control plane looks for it comes last: while two servers have one name, it sees
     # now the one and now the other.
-    for network in sorted(aliases, key=lambda network: network in shared):
-        _join(candidate, network, aliases[network])
+    for network in sorted(aliases, key=lambda network: network == rpc):
+        # Its code server listens on the address that it has, and on no other.
+        address = candidate.address(rpc) if network == rpc else None
+        _join(candidate, network, aliases[network], address)
 
 
 def adopt(service: Service, candidate: Container) -> None:
@@ -74,9 +77,12 @@ def discard(service: Service) -> None:
     remove_container(service.candidate_name)
 
 
-def _join(container: Container, network: str, aliases: list[str]) -> None:
+def _join(container: Container, network: str, aliases: list[str], address: str | None) -> None:
     docker("network", "disconnect", "--force", network, container.id)
-    docker("network", "connect", *(f"--alias={alias}" for alias in aliases), network, container.id)
+    options = [f"--alias={alias}" for alias in aliases]
+    if address:
+        options.append(f"--ip={address}")
+    docker("network", "connect", *options, network, container.id)
 
 
 def _again(service: Service) -> Container:

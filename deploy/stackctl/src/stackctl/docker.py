@@ -19,6 +19,21 @@ COMPOSE_FILE = "docker-compose.yml"
 _NO_DOCKER = (
     "there is no docker command here. Way out: install it, or run the stack without it: make dev"
 )
+# What Docker says about networks does not say what to change.
+_SUBNET_TAKEN = (
+    "another network on this engine has a subnet of RPC_SUBNETS. Fix: a range of its own for this"
+    " stack in .env; then make down, make up"
+)
+_NO_POOL_LEFT = (
+    "by default an engine has pools for 31 networks. Fix: docker network prune, or"
+    " default-address-pools in its daemon.json"
+)
+_FIXES = {
+    "Pool overlaps with other one": _SUBNET_TAKEN,
+    "networks have overlapping": _SUBNET_TAKEN,
+    "address pool among the defaults": _NO_POOL_LEFT,
+    "address pools have been fully subnetted": _NO_POOL_LEFT,
+}
 _FOUND_NOTHING = ("no such", "not found")
 
 
@@ -28,7 +43,8 @@ class DockerError(StackctlError):
     def __init__(self, command: str, output: str) -> None:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         self.reason = lines[-1] if lines else "it failed, and said nothing"
-        super().__init__(f"{command}: {self.reason}")
+        fixes = (fix for words, fix in _FIXES.items() if words in self.reason)
+        super().__init__("; ".join([f"{command}: {self.reason}", *fixes]))
         self.output = output
 
 

@@ -35,12 +35,10 @@ def examine(
     Raises Refused when the candidate ends, does not serve within ``seconds``, cannot be
     understood, or has something against it.
     """
-    shared = service.control_networks()
-    if not shared:
-        raise Refused("the webserver is in none of the service's networks, and cannot reach it")
-    network = shared[0]
+    network = service.rpc_network
     live = service.serving()
-    beside = [f"--live={live.address(network)}:{PORT}"] if live else []
+    serving = live.address(network) if live else ""
+    beside = [f"--live={serving}:{PORT}"] if serving else []
     address = f"{candidate.address(network)}:{PORT}"
     compare = control.begin("compare", address, *beside, f"--seconds={seconds:.0f}")
     end = begin("container", "wait", candidate.id)

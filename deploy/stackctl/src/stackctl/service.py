@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stackctl.docker import docker, inspect
+from stackctl.errors import StackctlError
 from stackctl.stack import Stack
 
 _COMPOSE = "com.docker.compose"
+_NETWORK = "compose_run_launcher.network"
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,13 @@ class Container:
         return self.state == "running"
 
     def address(self, network: str) -> str:
-        """Its IP address in a network."""
-        return str(self.networks[network]["IPAddress"])
+        """Its IP address in a network; of one that does not run, the one that it was given.
+
+        Empty when it is not in the network, or gets an address when it starts.
+        """
+        settings = self.networks.get(network) or {}
+        given = (settings.get("IPAMConfig") or {}).get("IPv4Address")
+        return str(settings.get("IPAddress") or given or "")
 
 
 class Service:
@@ -81,12 +89,47 @@ class Service:
             if service.get("image") == self.live_image and name not in self.stack.locations
         ]
 
-    def control_networks(self) -> list[str]:
-        """The networks in which the webserver finds it."""
+    @property
+    def rpc_network(self) -> str:
+        """The network in which it answers webserver and daemon. Raises StackctlError without."""
+        return str(self._rpc()["name"])
+
+    def free_address(self) -> str:
+        """An address in the RPC network for a candidate, which keeps it for good.
+
+        The engine gives addresses of the network's ip_range by itself, and none of the others:
+        those are for candidates, so that at a restart nobody else has one's address.
+        Raises StackctlError when there is none.
+        """
+        try:
+            pool = self._rpc()["ipam"]["config"][0]
+            given = ipaddress.ip_network(pool["ip_range"])
+            hosts = list(ipaddress.ip_network(pool["subnet"]).hosts())
+        except (KeyError, IndexError, ValueError):
+            hosts, given = [], ipaddress.ip_network("0.0.0.0/0")
+        name = self.rpc_network
+        used = {one.address(name) for one in self._all()}
+        free = (str(host) for host in hosts if host not in given and str(host) not in used)
+        address = next(free, None)
+        if address is None:
+            raise StackctlError(
+                f"network {name} has no address for a release beside the live one. Fix: give it a"
+                " subnet and an ip_range inside that, as the other rpc_ networks in"
+                " docker-compose.yml have"
+            )
+        return address
+
+    def _rpc(self) -> Mapping[str, Any]:
         networks = self.stack.config["networks"]
-        theirs = self.stack.config["services"]["webserver"]["networks"]
-        names = (str(networks[key]["name"]) for key in theirs)
-        return sorted(set(names) & set(self.aliases()))
+        joined = self.stack.config["services"][self.location].get("networks") or {}
+        for key in joined:
+            if (networks[key].get("labels") or {}).get(_NETWORK) == "rpc":
+                found: Mapping[str, Any] = networks[key]
+                return found
+        raise StackctlError(
+            f"{self.location} is in no RPC network, so webserver and daemon cannot reach it. Fix:"
+            f" add the network rpc_{self.location} to it in docker-compose.yml"
+        )
 
     def containers(self) -> list[Container]:
         """All of its containers but the candidate, running ones first, then the newest first."""

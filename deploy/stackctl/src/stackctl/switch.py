@@ -115,9 +115,12 @@ def _drain(service: Service, control: ControlPlane, former: Container) -> None:
     """Have a server answer its calls and end; one that does not is left to be stopped."""
     # It ends by itself then, and is not to be started again.
     docker("container", "update", "--restart=no", former.id)
-    network = service.control_networks()[0]
+    address = former.address(service.rpc_network)
+    if not address:
+        # Made before there were RPC networks.
+        return
     try:
-        answer(control.begin("drain", f"{former.address(network)}:{PORT}"))
+        answer(control.begin("drain", f"{address}:{PORT}"))
     except StackctlError:
         return
 

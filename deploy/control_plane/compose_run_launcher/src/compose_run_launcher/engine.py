@@ -260,10 +260,16 @@ def _is_candidate(listed: Mapping[str, Any]) -> bool:
     return any(label.names_candidate(name) for name in listed["Names"] or ())
 
 
-def addresses(container: Mapping[str, Any]) -> list[str]:
-    """The container's IP addresses, one per network that it has joined."""
-    networks = container["NetworkSettings"]["Networks"].values()
-    return [network["IPAddress"] for network in networks if network.get("IPAddress")]
+def rpc_addresses(container: Mapping[str, Any]) -> list[str]:
+    """Where an inspected code-location container's server listens, as far as it has an address."""
+    project = (container["Config"].get("Labels") or {}).get(label.COMPOSE_PROJECT, "")
+    networks = container["NetworkSettings"]["Networks"].items()
+    prefix = label.rpc_prefix(project)
+    return [
+        each["IPAddress"]
+        for name, each in networks
+        if name.startswith(prefix) and each.get("IPAddress")
+    ]
 
 
 def _equal(labels: Mapping[str, str]) -> list[str]:

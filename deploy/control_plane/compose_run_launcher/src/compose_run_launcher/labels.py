@@ -53,6 +53,11 @@ def standby_name(project: str, location: str, ticket: str) -> str:
     return f"{project}-standby-{location}-{ticket}"
 
 
+def rpc_prefix(project: str) -> str:
+    """What the names of a stack's RPC networks begin with; the location's name follows."""
+    return f"{project}_rpc_"
+
+
 def names_candidate(name: str) -> bool:
     """Whether a container of this name is a release that is being tried out beside the live one.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_run_launcher import labels
-from compose_run_launcher.engine import addresses
+from compose_run_launcher.engine import rpc_addresses
 from compose_run_launcher.internals import (
     DagsterGrpcClient,
     DagsterUserCodeUnreachableError,
@@ -85,7 +85,7 @@ class Releases:
 
 def ask_release(service: Mapping[str, Any]) -> Release | None:
     """What the code server in an inspected service container serves; None while it does not."""
-    for address in addresses(service):
+    for address in rpc_addresses(service):
         client = DagsterGrpcClient(host=address, port=_GRPC_PORT)
         try:
             answer = deserialize_value(client.list_repositories())

@@ -81,8 +81,8 @@ def run_container(
         for key, value in service["HostConfig"].items()
         if key not in _NOT_A_RUNS_HOST_CONFIG
     }
-    if networks:
-        host_config["NetworkMode"] = networks[0]
+    if networks is not None:
+        host_config["NetworkMode"] = networks[0] if networks else "none"
     config |= {
         "Image": image,
         "Cmd": list(command),
@@ -91,15 +91,20 @@ def run_container(
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host_config,
     }
-    return RunContainer(config, tuple(networks[1:]))
+    return RunContainer(config, tuple((networks or [])[1:]))
 
 
-def _networks(service: Mapping[str, Any]) -> list[str]:
-    """Names of the service's networks; none when it shares another container's or the host's."""
+def _networks(service: Mapping[str, Any]) -> list[str] | None:
+    """Names of the service's networks; None when it shares another container's or the host's.
+
+    The RPC network is left out: the code server there answers whoever reaches it.
+    """
     mode = service["HostConfig"].get("NetworkMode", "")
     if mode in {"host", "none"} or mode.startswith("container:"):
-        return []
-    names = sorted(service["NetworkSettings"]["Networks"])
+        return None
+    project = (service["Config"].get("Labels") or {}).get(label.COMPOSE_PROJECT, "")
+    joined = service["NetworkSettings"]["Networks"]
+    names = sorted(name for name in joined if not name.startswith(label.rpc_prefix(project)))
     # The engine reports the network of creation as the mode; it stays first.
     return sorted(names, key=lambda name: name != mode)
 

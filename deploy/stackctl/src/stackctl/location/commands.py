@@ -97,6 +97,7 @@ def _take_out(stack: Stack, before: Project, name: str, delete_data: bool) -> No
         remains = live.Remains(stack, name)
         with step(f"containers and images of {name}"):
             remains.remove_containers()
+            remains.remove_network()
             live.prepare()
             remains.remove_images()
         if delete_data:
@@ -133,7 +134,13 @@ def _nothing_left_on_failure(before: Project, name: str) -> Iterator[None]:
         say(f"taking {name} out again")
         remains = live.Remains(stack, name)
         before.write()
-        for undo in (live.publish, remains.remove_containers, live.prepare, remains.remove_images):
+        for undo in (
+            live.publish,
+            remains.remove_containers,
+            remains.remove_network,
+            live.prepare,
+            remains.remove_images,
+        ):
             with contextlib.suppress(StackctlError):
                 undo()
         raise

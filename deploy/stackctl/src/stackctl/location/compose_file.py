@@ -1,4 +1,4 @@
-"""A code location in docker-compose.yml: its service, secrets, role and volumes."""
+"""A code location in docker-compose.yml: its service, secrets, role, network and volumes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackctl.docker import COMPOSE_FILE
+from stackctl.errors import StackctlError
 from stackctl.location.lines import Lines
 
 _SERVICE = Path(__file__).resolve().parents[3] / "template.service.yml"
+# A setting's value, and two numbers that this file counts up: subnets of 32 addresses.
+_SUBNET = r"\$\{RPC_SUBNETS:-[0-9.]+\}\.(\d+)\.(\d+)/27"
+_ADDRESSES = 32
 _OF_LOCATION = r"\s+<<: \*code-location$"
 
 
@@ -21,6 +25,7 @@ def add(text: str, name: str) -> str:
     _behind(lines, "secrets", "- secrets_", f"- secrets_{name}:/secrets/{name}")
     _change(lines, "migrate", r".*--locations=", _append(name, r"--locations=[a-z0-9_,]*"))
     lines.insert_after(_last_location(lines), "\n" + _service(name))
+    _add_network(lines, name)
     volumes = lines.block("volumes")
     for kind in ("storage", "secrets"):
         number = lines.last(rf"\s+{kind}_", lines.block("volumes"), f"{kind} volumes")
@@ -41,6 +46,7 @@ def remove(text: str, name: str) -> str:
     elif lines.is_blank(service.stop):
         service = range(service.start, service.stop + 1)
     lines.delete(service)
+    lines.delete(lines.block(f"rpc_{name}", lines.block("networks")))
     for kind in ("storage", "secrets"):
         lines.delete(lines.block(f"{kind}_{name}", lines.block("volumes")))
     return lines.text
@@ -48,6 +54,29 @@ def remove(text: str, name: str) -> str:
 
 def _service(name: str) -> str:
     return _SERVICE.read_text().replace("__NAME__", name.upper()).replace("__name__", name)
+
+
+def _add_network(lines: Lines, name: str) -> None:
+    """The network in which the location's server answers, in the first subnet that is free."""
+    networks = lines.block("networks")
+    last = lines.last(r"  rpc_\w+:$", networks, "a network rpc_<location>")
+    key = lines.get(range(last, last + 1)).strip().removesuffix(":")
+    taken = {(int(high), int(low)) for high, low in re.findall(_SUBNET, lines.text)}
+    every = ((high, low) for high in range(256) for low in range(0, 256, _ADDRESSES))
+    free = next((each for each in every if each not in taken), None)
+    if free is None:
+        raise StackctlError(
+            f"{COMPOSE_FILE}: all subnets of RPC_SUBNETS are given to code locations. Fix: remove"
+            " networks rpc_<location> that no location has"
+        )
+    subnet = f"${{RPC_SUBNETS:-198.18}}.{free[0]}.{free[1]}"
+    lines.insert_after(
+        lines.block(key, networks).stop - 1,
+        f"  rpc_{name}:\n"
+        "    <<: *rpc-network\n"
+        f"    name: ${{COMPOSE_PROJECT_NAME}}_rpc_{name}\n"
+        f'    ipam: {{config: [{{subnet: "{subnet}/27", ip_range: "{subnet}/28"}}]}}\n',
+    )
 
 
 def _last_location(lines: Lines) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stackctl.console import out, step
 from stackctl.control_plane import ControlPlane
-from stackctl.docker import DockerError, docker
+from stackctl.docker import DockerError, docker, inspect
 from stackctl.errors import StackctlError
 from stackctl.stack import Stack
 from stackctl.waiting import until
@@ -107,6 +107,15 @@ class Remains:
             raise StackctlError(
                 f"containers of {self.name} keep coming back for {_STANDBY_GONE_S} s"
             )
+
+    def remove_network(self) -> None:
+        """The network in which its code server answered; webserver and daemon are still in it."""
+        name = f"{self.stack.project}_rpc_{self.name}"
+        for network in inspect("network", name):
+            for container in network.get("Containers") or {}:
+                with contextlib.suppress(DockerError):
+                    docker("network", "disconnect", "--force", name, container)
+            docker("network", "rm", name)
 
     def remove_images(self) -> None:
         """All of them, releases of before included."""

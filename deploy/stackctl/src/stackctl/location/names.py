@@ -77,7 +77,7 @@ def _reasons(name: str, compose: Mapping[str, Any], compose_text: str, root: Pat
 def _reasons_in_the_stack(
     name: str, compose: Mapping[str, Any], compose_text: str
 ) -> Iterator[str]:
-    names = {name, f"secrets_{name}", f"storage_{name}"}
+    names = {name, f"secrets_{name}", f"storage_{name}", f"rpc_{name}"}
     for kind in ("services", "networks", "volumes"):
         if found := names & set(compose[kind]):
             yield f"docker-compose.yml has {min(found)!r} among its {kind}"
