@@ -83,7 +83,7 @@ def test_runs_of_a_release_belong_to_it(
         retry=retry_if_result(lambda found: found is None),
         stop=stop_after_delay(120),
         wait=wait_fixed(0.5),
-    )(releases.with_image, "elt", "s/elt:1", [service])
+    )(releases.of, service)
     assert known is not None
     with DagsterInstance.ephemeral() as instance:
         run = created_run(instance, port)
@@ -99,8 +99,9 @@ def test_runs_of_a_release_belong_to_it(
     # Known from now on, also when nothing of it is left.
     monkeypatch.setattr(compose_run_launcher.release, "ask_release", lambda _service: None)
     releases.forget_all_but([])
-    assert releases.with_image("elt", "s/elt:1", []) == known
-    assert releases.with_image("analytics", "s/elt:1", [service]) is None
+    assert releases.of(service) is None
+    assert releases.with_image("elt", "s/elt:1") == known
+    assert releases.with_image("analytics", "s/elt:1") is None
 
 
 def created_run(instance: DagsterInstance, port: int) -> DagsterRun:

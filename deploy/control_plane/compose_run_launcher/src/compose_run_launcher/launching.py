@@ -25,7 +25,7 @@ from compose_run_launcher.internals import DOCKER_CONTAINER_ID_TAG, DOCKER_IMAGE
 from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
 from compose_run_launcher.limits import changes as limit_changes
-from compose_run_launcher.release import Releases
+from compose_run_launcher.release import Release, Releases
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.standby import StandbyPool
 from compose_run_launcher.worker import handover_tags
@@ -104,24 +104,26 @@ class Launches:
         own = belongs.repositories(service, location, self._engine.project)
         found = belongs.foreign_image(run.run_id, image, location, own)
         if found is None:
-            known = self.releases.with_image(location, image, services)
-            found = belongs.disagreement(
-                run, location, known or self._contract(location, image, service, services)
-            )
+            known = self._how_it_is_loaded(location, image, services)
+            found = belongs.disagreement(run, location, known)
         if found is not None:
             logger.warning("refused: %s", found)
-            raise LaunchRefused(f"{found}. Launch the job again to run it as the location is now.")
+            raise LaunchRefused(f"{found}. Launch the job again to run it as its location is now.")
 
-    def _contract(
-        self,
-        location: str,
-        image: str,
-        service: dict[str, Any],
-        services: list[dict[str, Any]],
-    ) -> belongs.EntrypointContract:
-        """How a former release is started, of which nothing is known but its image."""
+    def _how_it_is_loaded(
+        self, location: str, image: str, services: list[dict[str, Any]]
+    ) -> Release | belongs.EntrypointContract:
+        """What the release says of itself; else, as of a former one, what its image says."""
+        if known := self.releases.with_image(location, image):
+            return known
         images.ensure(self._engine, image, location, services, self.releases)
-        return belongs.contract(service, self._engine.image(image) or {})
+        service, _ = self._service_to_copy(location, services)
+        contract = belongs.contract(service, self._engine.image(image) or {})
+        if not contract.modules:
+            # An image that is started in a way of its own: there is nobody else to ask.
+            asked = (self.releases.of(one) for one in services)
+            return next((one for one in asked if one and one.image == image), contract)
+        return contract
 
     def _is_under_way(self, run: DagsterRun, container: dict[str, Any] | None) -> bool:
         """Go on with a launch that got as far as ``container``; False if it has to begin anew."""

@@ -42,7 +42,8 @@ class Release:
 class Releases:
     """What is known of releases: each service container is asked once, former ones are remembered.
 
-    A service container serves one release all its life, so a launch asks nobody.
+    A service container serves one release all its life. The watches ask; a launch looks up what
+    they have learnt, because a server that does not answer must hold up nobody's runs.
     """
 
     def __init__(self) -> None:
@@ -60,16 +61,9 @@ class Releases:
                 self._remember(service["Config"]["Labels"][labels.COMPOSE_SERVICE], release)
         return release
 
-    def with_image(
-        self, location: str, image: str, services: Iterable[Mapping[str, Any]]
-    ) -> Release | None:
-        """The location's release with this image, if one of ``services`` serves or served it."""
-        known = self._by_image.get((location, image))
-        if known is not None:
-            return known
-        return next(
-            (one for one in map(self.of, services) if one is not None and one.image == image), None
-        )
+    def with_image(self, location: str, image: str) -> Release | None:
+        """The location's release with this image, if it has been asked."""
+        return self._by_image.get((location, image))
 
     def forget_all_but(self, service_ids: Container[str]) -> None:
         """Drop what is known of service containers that are gone; not of their images."""
