@@ -35,13 +35,14 @@ from dagster_webserver.webserver import DagsterWebserver
 from starlette.testclient import TestClient
 
 from compose_run_launcher import internals as launcher_internals
-from control_plane.internals import code_servers, daemon, run_rows, ticks, webserver
+from control_plane.internals import code_servers, daemon, run_rows, step_logs, ticks, webserver
 from control_plane.loopback_webserver import guard
 from control_plane.one_order import keep_one_order
 from control_plane.queue_daemon import MOST_STARTING, PromptQueueDaemon, daemons
+from control_plane.step_logs import keep_apart
 
 CHECKED = (launcher_internals, daemon, run_rows, ticks)
-HOOKS = {hook.path: hook for module in (*CHECKED, webserver) for hook in module.HOOKS}
+HOOKS = {hook.path: hook for module in (*CHECKED, webserver, step_logs) for hook in module.HOOKS}
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("elt"), "__repository__"), "job"
 )
@@ -58,6 +59,8 @@ def apply(hook: Hook) -> None:
     """What the process that needs it does at its start."""
     if hook in webserver.HOOKS:
         guard()
+    elif hook in step_logs.HOOKS:
+        keep_apart()
     else:
         for module in CHECKED:
             module.check_hooks()

@@ -17,25 +17,27 @@ from pathlib import Path
 from typing import IO, Any
 
 from dagster import DagsterInstance
-from dagster._core.instance.ref import InstanceRef
-from dagster._core.scheduler.instigation import InstigatorState
-from dagster._core.storage.compute_log_manager import (
-    CapturedLogSubscription,
-    ComputeIOType,
-)
-from dagster._core.storage.local_compute_log_manager import (
-    IO_TYPE_EXTENSION,
-    MAX_FILENAME_LENGTH,
-    LocalComputeLogManager,
-)
-from dagster._core.storage.schedules.schema import InstigatorsTable, JobTickTable
-from dagster._serdes import deserialize_value
-from dagster._utils.security import non_secure_md5_hash_str
-from dagster_webserver.webserver import DagsterWebserver
 from sqlalchemy import select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+
+from control_plane.internals.step_logs import (
+    DOWNLOAD,
+    IO_TYPE_EXTENSION,
+    MANAGER,
+    MAX_FILENAME_LENGTH,
+    CapturedLogSubscription,
+    ComputeIOType,
+    InstanceRef,
+    InstigatorsTable,
+    InstigatorState,
+    JobTickTable,
+    LocalComputeLogManager,
+    base_dir,
+    deserialize_value,
+    non_secure_md5_hash_str,
+)
 
 # Of one answer; a log that is longer is read on from where the answer ends.
 _MOST_BYTES = 4 * 1024 * 1024
@@ -75,6 +77,7 @@ class StepLogs(LocalComputeLogManager):
 
     def __init__(self, base_dir: str, polling_timeout: float, inst_data: Any = None) -> None:
         super().__init__(base_dir, polling_timeout, inst_data)
+        self.folder = base_dir
         self._polled = _Subscriptions(self)
 
     def opened(self, log_key: Sequence[str], extension: str) -> IO[bytes]:
@@ -83,9 +86,9 @@ class StepLogs(LocalComputeLogManager):
         location = self.location_of(log_key)
         if location is not None:
             with contextlib.suppress(FileNotFoundError):
-                return open_below(self._base_dir, [location, *path])
+                return open_below(self.folder, [location, *path])
         # From before there was a folder for each location; no location can write there any more.
-        return open_below(self._base_dir, path)
+        return open_below(self.folder, path)
 
     def location_of(self, log_key: Sequence[str]) -> str | None:
         """The code location whose process writes this log; None when Dagster knows nothing."""
@@ -128,7 +131,7 @@ class StepLogs(LocalComputeLogManager):
     ) -> str:
         """Where the log is, to be shown. Nothing opens it by this name."""
         location = self.location_of(log_key) or "?"
-        return str(Path(self._base_dir, location, *_path(log_key, extension)))
+        return str(Path(self.folder, location, *_path(log_key, extension)))
 
     def subscribe(
         self, log_key: Sequence[str], cursor: str | None = None
@@ -230,17 +233,17 @@ def _location_of_tick(instance: DagsterInstance, tick: str) -> str | None:
 def keep_apart() -> None:
     """Let this process read step logs by location, where dagster.yaml has LocalComputeLogManager.
 
-    Not a class in dagster.yaml: its name goes to the runs, whose images do not have it. Both names
-    below are private, as of Dagster 1.13.
+    Not a class in dagster.yaml: its name goes to the runs, whose images do not have it. Raises
+    Incompatible.
     """
-    made: Any = InstanceRef.compute_log_manager
-    downloaded = DagsterWebserver.download_captured_logs_endpoint
+    made: Any = MANAGER.original()
+    downloaded = DOWNLOAD.original()
 
     def manager(ref: InstanceRef) -> Any:
         found = made.fget(ref)
         if type(found) is not LocalComputeLogManager:
             return found
-        return StepLogs(found._base_dir, found.polling_timeout, found.inst_data)
+        return StepLogs(base_dir(found), found.polling_timeout, found.inst_data)
 
     async def download(webserver: Any, request: Request) -> Response:
         with webserver.request_context(request) as context:
@@ -250,8 +253,8 @@ def keep_apart() -> None:
         response: Response = await downloaded(webserver, request)
         return response
 
-    InstanceRef.compute_log_manager = property(manager)  # type: ignore[assignment]
-    DagsterWebserver.download_captured_logs_endpoint = download  # type: ignore[assignment,method-assign]
+    MANAGER.replace(property(manager))
+    DOWNLOAD.replace(download)
 
 
 def _download(logs: StepLogs, path: str) -> Response:

@@ -67,6 +67,12 @@ HOOKS = (
         "starting a burst of runs in portions",
     ),
     Hook(
+        QueuedRunCoordinatorDaemon,
+        "_dequeue_run",
+        ("self", "instance", "workspace", "run", "concurrency_config", "fixed_iteration_time"),
+        "failing a run whose row cannot be read by itself",
+    ),
+    Hook(
         DagsterInstance,
         "optimize_for_webserver",
         ("self", "statement_timeout", "pool_recycle", "max_overflow"),
