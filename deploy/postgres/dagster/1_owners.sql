@@ -18,10 +18,18 @@ CREATE TABLE IF NOT EXISTS control.pool_default (
 );
 INSERT INTO control.pool_default ("limit") VALUES (1) ON CONFLICT DO NOTHING;
 
--- JSON for the functions of Postgres, which refuse this one escape that Python writes and reads.
+-- Python writes and reads some texts as JSON that Postgres refuses. Each is replaced by one that
+-- it takes, and by original() put back.
 CREATE OR REPLACE FUNCTION control.readable(serialized text) RETURNS json
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT replace(serialized, '\u0000', '\ue0f0')::json
+    SELECT replace(replace(replace(serialized,
+        '\u0000', '\ue0f0'), 'NaN', '8271639150318841'), 'Infinity', '8271639150318842')::json
+$$;
+
+CREATE OR REPLACE FUNCTION control.original(serialized text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT replace(replace(replace(serialized,
+        '\ue0f0', '\u0000'), '8271639150318841', 'NaN'), '8271639150318842', 'Infinity')
 $$;
 
 CREATE OR REPLACE FUNCTION control.location_of(run_body text) RETURNS text

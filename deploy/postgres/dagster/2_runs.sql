@@ -64,16 +64,12 @@ $$;
 -- Replaces status and tags of a serialized run; everything else keeps its text.
 CREATE OR REPLACE FUNCTION control.rebuilt(former text, status text, tags jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
-    SELECT '{' || string_agg(
+    SELECT control.original('{' || string_agg(
         to_json(key) || ': ' || CASE key
             WHEN 'status' THEN format('{"__enum__": "PipelineRunStatus.%s"}', status)
             WHEN 'tags' THEN tags::text
-            WHEN 'run_config' THEN CASE
-                WHEN strpos(former, '\u0000') > 0 THEN replace(value::text, '\ue0f0', '\u0000')
-                ELSE value::text
-            END
             ELSE value::text
-        END, ', ' ORDER BY position) || '}'
+        END, ', ' ORDER BY position) || '}')
     FROM json_each(control.readable(former)) WITH ORDINALITY AS field (key, value, position)
 $$;
 

@@ -84,7 +84,10 @@ def uses_the_instance(context: dg.OpExecutionContext) -> None:
     context.log_event(
         dg.AssetMaterialization("logged", metadata={"rows": 3}, tags={"dagster/data_version": "7"})
     )
-    context.log.warning("a \x00 in a message, and \U0001f600")
+    # Texts that Python writes as JSON and Postgres does not read.
+    context.log.warning("a \x00 in a message, and \U0001f600, and half of one: \ud83d")
+    infinite = {"nan": float("nan"), "most": float("inf"), "least": float("-inf")}
+    context.log_event(dg.AssetMaterialization("numbers", metadata=infinite))
 
 
 @dg.job

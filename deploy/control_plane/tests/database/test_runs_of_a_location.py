@@ -81,7 +81,12 @@ def test_user_code_and_the_instance(
     assert list(dagster.get_dynamic_partitions("regions")) == ["north"]
     assert dagster.fetch_observations(dg.AssetKey("seen"), limit=1).records
     messages = [entry.user_message for entry in dagster.all_logs(run.run_id)]
-    assert any("in a message" in message for message in messages)
+    assert any("half of one" in message for message in messages)
+    numbers = dagster.get_latest_materialization_event(dg.AssetKey("numbers"))
+    assert numbers is not None and numbers.asset_materialization is not None
+    assert numbers.asset_materialization.metadata["most"].value == float("inf")
+    (record,) = dagster.get_asset_records([dg.AssetKey("numbers")])
+    assert record.asset_entry.last_materialization_record is not None
 
 
 def test_pools_get_the_default_limit_and_are_free_afterwards(
@@ -131,15 +136,20 @@ def test_a_tag_that_the_control_plane_adds_meanwhile_is_kept(
     assert after is not None and after.tags["docker/container_id"] == "abc"
 
 
+TAG = '"quoted" \\ and\nlines, NaN and Infinity'
+
+
 def test_run_configuration_keeps_its_text(
     postgres: Postgres, dagster: DagsterInstance, elt: DagsterInstance, new_run: NewRun
 ) -> None:
-    config: dict[str, Any] = {"loggers": {"console": {"config": {"name": "é\u0000\U0001f600"}}}}
-    run = new_run("elt", run_config=config, tags={"a": '"quoted" \\ and\nlines'})
+    config: dict[str, Any] = {
+        "loggers": {"console": {"config": {"name": "é\u0000\U0001f600 Infinity"}}}
+    }
+    run = new_run("elt", run_config=config, tags={"a": TAG})
     assert execute(elt, run) == 0
     after = dagster.get_run_by_id(run.run_id)
     assert after is not None and after.run_config == config
-    assert after.tags["a"] == '"quoted" \\ and\nlines'
+    assert after.tags["a"] == TAG
     ((body,),) = postgres.run("dagster", "SELECT run_body FROM runs WHERE run_id = %s", run.run_id)
     assert json.loads(body)["status"] == {"__enum__": "PipelineRunStatus.SUCCESS"}
 
