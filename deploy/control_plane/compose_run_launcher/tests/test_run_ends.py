@@ -20,6 +20,8 @@ from compose_run_launcher.launcher import ComposeRunLauncher
 from compose_run_launcher.launching import Launches, LaunchRefused
 from compose_run_launcher.run_watch import RunWatch
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -33,11 +35,21 @@ ROOT = Path(__file__).resolve().parents[4]
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("elt"), "__repository__"), "job"
 )
+CODE = JobPythonOrigin(
+    "job", RepositoryPythonOrigin("/app/python", ModuleCodePointer("elt.definitions", "defs"))
+)
 SERVICE: dict[str, Any] = {
     "Id": "service",
     "Image": "sha256:image",
     "HostConfig": {"Memory": 512 * 2**20, "NetworkMode": "s_core"},
-    "Config": {"Labels": {}, "Env": []},
+    "Config": {
+        "Env": ["DAGSTER_MODULE_NAME=elt.definitions"],
+        "Labels": {
+            labels.COMPOSE_SERVICE: "elt",
+            labels.ROLE: labels.ROLE_CODE_LOCATION,
+        },
+        "WorkingDir": "/app",
+    },
     "NetworkSettings": {"Networks": {"s_core": {}}},
 }
 
@@ -109,7 +121,8 @@ class StandIn(Engine):
         return [SERVICE] if location == "elt" else []
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        return {"Id": "sha256:image", "Config": {}} if reference == "sha256:image" else None
+        image = {"Id": "sha256:image", "Config": {"Env": ["PATH=/app"], "WorkingDir": "/app"}}
+        return image if reference in {"sha256:image", "s/elt:1"} else None
 
     def create(self, name: str, container: Any) -> str:
         self.made.append(name)
@@ -120,7 +133,12 @@ def a_run(
     instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.STARTED, **tags: str
 ) -> DagsterRun:
     return create_run_for_test(
-        instance, job_name="job", status=status, tags=tags, remote_job_origin=ORIGIN
+        instance,
+        job_name="job",
+        status=status,
+        tags=tags,
+        remote_job_origin=ORIGIN,
+        job_code_origin=CODE,
     )
 
 
@@ -368,7 +386,7 @@ def test_an_engine_that_is_away_for_a_moment_is_asked_again(
 def launched(instance: DagsterInstance, engine: StandIn, run: DagsterRun) -> None:
     """Launch it as the daemon does."""
     launch: Callable[..., None] = Launches(engine, instance).launch
-    launcher(instance, engine)._try_until_given_up(launch, run, "sha256:image", ["true"])
+    launcher(instance, engine)._try_until_given_up(launch, run, "s/elt:1", ["true"])
 
 
 @pytest.mark.parametrize(

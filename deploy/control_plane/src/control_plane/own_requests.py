@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from compose_run_launcher.belongs import REQUESTED_BY_TAG
@@ -29,6 +30,7 @@ from control_plane.internals.ticks import (
     RepositoryHandle,
     ask_by,
     copy,
+    is_record,
     location_of_schedule,
     location_of_sensor,
     submit,
@@ -102,9 +104,9 @@ def checked(data: Any, name: str, own: RepositoryHandle, location: Any, graph: A
     if not requests:
         return data
     kept = [marked(one, own.location_name) for one in requests]
-    # A schedule's is a named tuple, a sensor's a record.
-    is_tuple = hasattr(data, "_replace")
-    return data._replace(run_requests=kept) if is_tuple else copy(data, run_requests=kept)
+    # A sensor's is a record, a schedule's a named tuple.
+    replaced = partial(copy, data) if is_record(data) else data._replace
+    return replaced(run_requests=kept)
 
 
 def marked(request: RunRequest, location: str) -> RunRequest:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 from dagster import DagsterRun, Field, IntSource, StringSource
@@ -157,12 +157,12 @@ class ComposeRunLauncher(DockerRunLauncher):
         self, run: DagsterRun, docker_image: str, command: Sequence[str]
     ) -> None:
         """The base class's way to a container; left for it is resuming."""
-        self._try_until_given_up(lambda: self._launches.resume(run, docker_image, command), run)
+        self._try_until_given_up(self._launches.resume, run, docker_image, command)
 
     def _try(
         self, launch: Callable[[DagsterRun, str, Sequence[str]], None], run: DagsterRun
     ) -> None:
-        self._try_until_given_up(lambda: self._launch_as_it_says(launch, run), run)
+        self._try_until_given_up(partial(self._launch_as_it_says, launch), run)
 
     def _launch_as_it_says(
         self, launch: Callable[[DagsterRun, str, Sequence[str]], None], run: DagsterRun
@@ -179,7 +179,7 @@ class ComposeRunLauncher(DockerRunLauncher):
         command = commands.execute_run(own, serialize_value(instance), run.run_id, otherwise)
         launch(run, image, command)
 
-    def _try_until_given_up(self, launch: Callable[[], None], run: DagsterRun) -> None:
+    def _try_until_given_up(self, launch: Callable[..., None], run: DagsterRun, *how: Any) -> None:
         try:
             # An engine that restarts is back within this time; one that is not is a failure.
             Retrying(
@@ -188,7 +188,7 @@ class ComposeRunLauncher(DockerRunLauncher):
                 wait=wait_exponential(max=8),
                 before_sleep=before_sleep_log(logger, logging.WARNING),
                 reraise=True,
-            )(launch)
+            )(launch, run, *how)
         except _CLEAR_FAILURES as error:
             # Said in the run's own words; an exception here would show a daemon's traceback.
             failure = JobFailureData(

@@ -20,6 +20,7 @@ with needed_by("keeping requests in their repository"):
     # Where a tick gets the code location that it asks.
     from dagster._daemon.sensor import _get_code_location_for_sensor as location_of_sensor
     from dagster._record import copy as copy
+    from dagster._record import is_record as is_record
     from dagster._scheduler import scheduler
     from dagster._scheduler.scheduler import _get_code_location_for_schedule as location_of_schedule
 
