@@ -40,7 +40,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture(scope="session")
 def within(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Any]], Any]:
     """Runs a coroutine in that loop; its result."""
-    return lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(10)
+    return lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_a_release_gets_its_name_and_keeps_it(
 def test_a_repository_that_is_another_services(
     daemon: Caller, engine: EngineStandIn, service: Body
 ) -> None:
-    """An image may say where its releases stand, where the service does not."""
+    """A service may name another's by mistake."""
     own = service["Config"]["Env"]
     own[own.index("DAGSTER_IMAGE_REPOSITORY=shop/elt")] = (
         "DAGSTER_IMAGE_REPOSITORY=shop/docker-gateway"
@@ -139,6 +139,21 @@ def test_pulls_that_could_bring_anything(
 ) -> None:
     service["Config"]["Env"].append(f"DAGSTER_CURRENT_IMAGE={REGISTRY}@{DIGEST}")
     refused(engine, daemon.ask("POST", f"{VERSION}/images/create?{query}"))
+
+
+def test_what_an_image_says_of_itself_counts_for_nothing(
+    daemon: Caller, engine: EngineStandIn, service: Body
+) -> None:
+    """Its team could name any repository there, and any image as its own release."""
+    claimed = f"DAGSTER_CURRENT_IMAGE={REGISTRY}@{DIGEST}"
+    service["Config"]["Env"].append(claimed)
+    engine.images[service["Image"]]["Config"]["Env"].append(claimed)
+    refused(
+        engine, daemon.ask("POST", f"{VERSION}/images/create?tag={DIGEST}&fromImage={REGISTRY}")
+    )
+    body = copy_of(service, engine.images[service["Image"]], run_labels())
+    body["Image"] = f"{REGISTRY}@{DIGEST}"
+    refused(engine, daemon.ask("POST", CREATE + RUN_NAME, body))
 
 
 def test_a_pull_by_digest(daemon: Caller, engine: EngineStandIn, service: Body) -> None:
