@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine_stand_in import EngineStandIn
-from shop import CREATE, RUN_NAME, VERSION, Answer, Caller, copy_of, run_labels
+from engine_stand_in import EngineStandIn, refused
+from shop import CREATE, RUN_NAME, VERSION, Caller, copy_of, run_labels
 
 from docker_gateway.images import Reference
 
@@ -15,12 +15,6 @@ DIGEST = f"sha256:{'d' * 64}"
 OTHER = f"sha256:{'0' * 64}"
 RELEASE = "abcdefabcdef"
 REGISTRY = "registry.example:5000/team/elt"
-
-
-def refused(engine: EngineStandIn, answer: Answer) -> None:
-    """With a reason, and with nothing sent."""
-    assert answer.status == 403 and answer.reason, answer
-    assert not engine.sent
 
 
 @pytest.mark.parametrize(
