@@ -51,7 +51,7 @@ def test_a_registry_that_limits_its_rate_and_then_refuses(stack: Stack) -> None:
     # The engine takes a registry on loopback without TLS.
     with HTTPServer(host="127.0.0.1") as registry:
         registry.expect_request(re.compile("/v2/.*")).respond_with_handler(answer)
-        image = f"127.0.0.1:{registry.port}/team/scenarios:1"
+        image = f"127.0.0.1:{registry.port}/team/scenarios@sha256:{'1' * 64}"
         with image_of_scenarios(stack, image):
             run = launch(stack, "scenarios", "tick_job")
             run.wait("FAILURE", seconds=120)

@@ -17,7 +17,18 @@ from urllib.parse import quote
 
 import pytest
 from engine_stand_in import EngineStandIn
-from shop import CREATE, LOCATION, PROJECT, RUN_NAME, VERSION, Answer, Caller, request
+from shop import (
+    CREATE,
+    LOCATION,
+    PROJECT,
+    RUN_NAME,
+    VERSION,
+    Answer,
+    Caller,
+    copy_of,
+    request,
+    run_labels,
+)
 
 from docker_gateway.engine import Engine
 from docker_gateway.rules import CALLERS
@@ -40,7 +51,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture(scope="session")
 def within(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Any]], Any]:
     """Runs a coroutine in that loop; its result."""
-    return lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(10)
+    return lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
 
 @pytest.fixture
@@ -136,3 +147,9 @@ def events() -> str:
     """The target of a stream of events."""
     filters = {"type": ["container"], "label": [f"compose_run_launcher.project={PROJECT}"]}
     return f"{VERSION}/events?since=1&filters={quote(json.dumps(filters))}"
+
+
+@pytest.fixture
+def body(service: dict[str, Any], engine: EngineStandIn) -> dict[str, Any]:
+    """What the launcher sends for a copy of the service; the test may change it."""
+    return copy_of(service, engine.images[service["Image"]], run_labels())

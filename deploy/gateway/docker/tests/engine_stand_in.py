@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from shop import RUN_NAME, VERSION, run_labels
+from shop import RUN_NAME, VERSION, Answer, run_labels
 
 
 @dataclass(frozen=True)
@@ -127,3 +127,10 @@ class EngineStandIn:
 
 def _found(value: Any) -> tuple[int, Any]:
     return (404, {"message": "No such thing"}) if value is None else (200, value)
+
+
+def refused(engine: EngineStandIn, answer: Answer, *status: int) -> None:
+    """By the gateway with a reason, and with nothing asked of the engine but whose a thing is."""
+    assert answer.status in (status or (400, 403)) and answer.reason, answer
+    assert not engine.sent
+    assert all("/logs" not in each.line for each in engine.requests)

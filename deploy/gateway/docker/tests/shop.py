@@ -53,7 +53,7 @@ class Caller:
     def connect(self) -> socket.socket:
         """A connection of its own."""
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(10)
+        connection.settimeout(30)
         connection.connect(str(self.path))
         return connection
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
-from urllib.parse import parse_qs, quote
 
 import pytest
-from engine_stand_in import EngineStandIn
-from shop import RUN_NAME, TICKET, VERSION, Answer, Caller
+from engine_stand_in import EngineStandIn, refused
+from shop import RUN_NAME, TICKET, VERSION, Caller
 
 NOT_IN_USE = [
     ("GET", "/info"),
@@ -85,13 +83,6 @@ OF_RUNS = [
     ("GET", "/logs?stdout=1&tail=5"),
     ("DELETE", "?force=True"),
 ]
-
-
-def refused(engine: EngineStandIn, answer: Answer, status: tuple[int, ...] = (400, 403)) -> None:
-    """With a reason, and with nothing asked of the engine but whose a container is."""
-    assert answer.status in status and answer.reason, answer
-    assert not engine.sent
-    assert all("/logs" not in each.line for each in engine.requests)
 
 
 @pytest.fixture
@@ -212,186 +203,12 @@ def test_a_run_keeps_its_name(daemon: Caller, engine: EngineStandIn, run: str) -
     refused(engine, daemon.ask("POST", f"{VERSION}/containers/{run}/rename?name={RUN_NAME}"))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"RestartPolicy": {"Name": "always"}},
-        {"Devices": []},
-        {"DeviceCgroupRules": ["a *:* rwm"]},
-        {"Memory": 0},
-        {"Memory": -1},
-        {"Memory": 1.5},
-        {"Memory": "1g"},
-        {"Memory": True},
-        {"Memory": 2**40},
-        {"memory": 100_000_000},
-        {"MemorySwap": -1},
-        {"MemorySwap": 2**40},
-        {"Memory": 2**28, "MemorySwap": 2**30},
-        {"NanoCpus": -1},
-        {"PidsLimit": -1},
-        {"OomScoreAdj": 0},
-        {"CpuShares": 262144},
-        {"CpuShares": 0, "CpusetCpus": "0"},
-        [],
-    ],
-    ids=str,
-)
-def test_limits_stay_limits(
-    daemon: Caller, engine: EngineStandIn, run: str, change: object
-) -> None:
-    refused(engine, daemon.ask("POST", f"{VERSION}/containers/{run}/update", change))
-
-
-def test_limits_that_launching_sets(daemon: Caller, engine: EngineStandIn, run: str) -> None:
-    change = {"CpuShares": 512, "NanoCpus": 0, "Memory": 629145600, "MemorySwap": 1258291200}
-    assert daemon.ask("POST", f"{VERSION}/containers/{run}/update", change).status == 201
-    assert json.loads(engine.sent[0].body) == change
-
-
-def test_limits_of_a_run_whose_location_is_gone(
-    daemon: Caller, engine: EngineStandIn, service: dict[str, Any]
-) -> None:
-    run = engine.add_run(service, "reports")
-    answer = daemon.ask("POST", f"{VERSION}/containers/{run}/update", {"CpuShares": 2})
-    refused(engine, answer, (503,))
-
-
 @pytest.mark.parametrize("end", ["start", "stop", "kill?signal=SIGUSR1", f"rename?name={RUN_NAME}"])
 def test_no_body_where_none_belongs(
     daemon: Caller, engine: EngineStandIn, worker: str, end: str
 ) -> None:
     for body in ({}, {"HostConfig": {"Privileged": True}}):
         refused(engine, daemon.ask("POST", f"{VERSION}/containers/{worker}/{end}", body))
-
-
-@pytest.mark.parametrize(
-    "network", ["shop_web", "shop_rpc_elt", "host", "bridge", "none", "c4469b4e"]
-)
-def test_networks_that_are_not_the_services(
-    daemon: Caller, engine: EngineStandIn, service: dict[str, Any], run: str, network: str
-) -> None:
-    # A service may be in the network of code servers; that makes it none of its runs'.
-    joined = service["NetworkSettings"]["Networks"]
-    joined["shop_rpc_elt"] = {"NetworkID": "1" * 64}
-    target = f"{VERSION}/networks/{network}/connect"
-    refused(engine, daemon.ask("POST", target, {"Container": run}))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"EndpointConfig": {"Aliases": ["postgres"]}},
-        {"EndpointConfig": {"IPAMConfig": {"IPv4Address": "172.24.0.2"}}},
-        {"endpointconfig": {}},
-        {"Force": True},
-        {"Container": "{run}"[:12]},
-        {"Container": "a" * 64},
-        {"Container": None},
-    ],
-    ids=str,
-)
-def test_a_network_is_joined_without_a_name_that_others_look_for(
-    daemon: Caller, engine: EngineStandIn, run: str, body: dict[str, object]
-) -> None:
-    target = f"{VERSION}/networks/shop_objects/connect"
-    refused(engine, daemon.ask("POST", target, {"Container": run} | body), (400, 403, 404))
-
-
-@pytest.mark.parametrize("started", [True, False])
-def test_networks_that_are_the_services(
-    daemon: Caller, engine: EngineStandIn, service: dict[str, Any], run: str, started: bool
-) -> None:
-    joined = service["NetworkSettings"]["Networks"]
-    if not started:
-        joined["shop_objects"]["NetworkID"] = ""
-    path = f"{VERSION}/networks/shop_objects/connect"
-    body = {"Container": run, "EndpointConfig": {}}
-    assert daemon.ask("POST", path, body).status == 201
-    assert engine.sent[0].line == f"POST {path}"
-    assert json.loads(engine.sent[0].body) == {"Container": run}
-
-
-def test_a_network_that_is_labelled_as_one_of_servers(
-    daemon: Caller, engine: EngineStandIn, service: dict[str, Any], run: str
-) -> None:
-    network = service["NetworkSettings"]["Networks"]["shop_objects"]["NetworkID"]
-    engine.networks[network] = {"Labels": {"compose_run_launcher.network": "rpc"}}
-    target = f"{VERSION}/networks/shop_objects/connect"
-    refused(engine, daemon.ask("POST", target, {"Container": run}))
-
-
-STACK = "compose_run_launcher.project"
-COMPOSE = "com.docker.compose.project"
-
-
-@pytest.mark.parametrize(
-    "filters",
-    [
-        None,
-        {},
-        [],
-        {"label": ["x"]},
-        {"label": {f"{COMPOSE}=shop": True}},
-        {"label": [COMPOSE]},
-        {"label": [f"{COMPOSE}=shop-other"]},
-        {"label": [f"{STACK}=another"]},
-        {"name": ["shop"]},
-        {"label": [f"{STACK}=shop"], "name": ["a|b"]},
-        {"label": [f"{STACK}=shop"], "volume": ["x"]},
-        {"label": [f"{STACK}=shop", 1]},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("what", ["containers/json?all=1&", "events?until=1&"])
-def test_lists_are_of_this_stack(
-    daemon: Caller, engine: EngineStandIn, what: str, filters: Any
-) -> None:
-    typed = copy.deepcopy(filters)
-    if what.startswith("events") and isinstance(typed, dict):
-        typed["type"] = ["container"]
-    query = "" if filters is None else f"filters={quote(json.dumps(typed))}"
-    refused(engine, daemon.ask("GET", f"{VERSION}/{what}{query}"))
-
-
-@pytest.mark.parametrize(
-    ("label", "added"),
-    [
-        (f"{STACK}=shop", ["compose_run_launcher.role=run"]),
-        (
-            f"{COMPOSE}=shop",
-            ["compose_run_launcher.role=code-location", "com.docker.compose.oneoff=False"],
-        ),
-    ],
-)
-def test_lists_show_runs_and_code_locations_alone(
-    daemon: Caller, engine: EngineStandIn, label: str, added: list[str]
-) -> None:
-    filters = {"label": [label], "name": [RUN_NAME]}
-    query = "limit=-1&all=1&size=0&trunc_cmd=0&filters="
-    target = f"{VERSION}/containers/json?{query}{quote(json.dumps(filters))}"
-    assert daemon.ask("GET", target).status == 200
-    path, _, sent = engine.requests[0].line.partition("?")
-    assert path == f"GET {VERSION}/containers/json"
-    found = {name: values[0] for name, values in parse_qs(sent).items()}
-    assert found.keys() == {"all", "filters"}
-    assert json.loads(found["filters"]) == {"label": [label, *added], "name": [RUN_NAME]}
-
-
-@pytest.mark.parametrize(
-    "filters",
-    [
-        {"label": [f"{STACK}=shop"]},
-        {"label": [f"{STACK}=shop"], "type": ["container", "image"]},
-        {"label": [f"{STACK}=shop"], "type": ["container"], "event": ["a b"]},
-        {"label": [f"{STACK}=shop"], "type": ["container"], "image": ["x"]},
-    ],
-    ids=str,
-)
-def test_events_are_of_containers(
-    daemon: Caller, engine: EngineStandIn, filters: dict[str, list[str]]
-) -> None:
-    refused(engine, daemon.ask("GET", f"{VERSION}/events?filters={quote(json.dumps(filters))}"))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine_stand_in import EngineStandIn
-from shop import CREATE, RUN_NAME, VERSION, Answer, Caller, copy_of, run_labels
+from engine_stand_in import EngineStandIn, refused
+from shop import CREATE, RUN_NAME, VERSION, Caller, copy_of, run_labels
 
 from docker_gateway.images import Reference
 
@@ -15,12 +15,6 @@ DIGEST = f"sha256:{'d' * 64}"
 OTHER = f"sha256:{'0' * 64}"
 RELEASE = "abcdefabcdef"
 REGISTRY = "registry.example:5000/team/elt"
-
-
-def refused(engine: EngineStandIn, answer: Answer) -> None:
-    """With a reason, and with nothing sent."""
-    assert answer.status == 403 and answer.reason, answer
-    assert not engine.sent
 
 
 @pytest.mark.parametrize(
@@ -105,7 +99,7 @@ def test_a_release_gets_its_name_and_keeps_it(
 def test_a_repository_that_is_another_services(
     daemon: Caller, engine: EngineStandIn, service: Body
 ) -> None:
-    """An image may say where its releases stand, where the service does not."""
+    """A service may name another's by mistake."""
     own = service["Config"]["Env"]
     own[own.index("DAGSTER_IMAGE_REPOSITORY=shop/elt")] = (
         "DAGSTER_IMAGE_REPOSITORY=shop/docker-gateway"
@@ -139,6 +133,21 @@ def test_pulls_that_could_bring_anything(
 ) -> None:
     service["Config"]["Env"].append(f"DAGSTER_CURRENT_IMAGE={REGISTRY}@{DIGEST}")
     refused(engine, daemon.ask("POST", f"{VERSION}/images/create?{query}"))
+
+
+def test_what_an_image_says_of_itself_counts_for_nothing(
+    daemon: Caller, engine: EngineStandIn, service: Body
+) -> None:
+    """Its team could name any repository there, and any image as its own release."""
+    claimed = f"DAGSTER_CURRENT_IMAGE={REGISTRY}@{DIGEST}"
+    service["Config"]["Env"].append(claimed)
+    engine.images[service["Image"]]["Config"]["Env"].append(claimed)
+    refused(
+        engine, daemon.ask("POST", f"{VERSION}/images/create?tag={DIGEST}&fromImage={REGISTRY}")
+    )
+    body = copy_of(service, engine.images[service["Image"]], run_labels())
+    body["Image"] = f"{REGISTRY}@{DIGEST}"
+    refused(engine, daemon.ask("POST", CREATE + RUN_NAME, body))
 
 
 def test_a_pull_by_digest(daemon: Caller, engine: EngineStandIn, service: Body) -> None:

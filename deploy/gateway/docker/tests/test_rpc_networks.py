@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 import pytest
-from engine_stand_in import EngineStandIn
-from shop import RUN_NAME, VERSION, Answer, Caller, request
+from engine_stand_in import EngineStandIn, refused
+from shop import RUN_NAME, VERSION, Caller, request
 
 NETWORK = "shop_rpc_elt"
 NETWORK_ID = "c" * 64
@@ -40,12 +40,6 @@ def server(engine: EngineStandIn, service: Body, network: Body) -> Body:
     }
     engine.add(found)
     return found
-
-
-def refused(engine: EngineStandIn, answer: Answer) -> None:
-    """With a reason, and with nothing sent."""
-    assert answer.status == 403 and answer.reason, answer
-    assert not engine.sent
 
 
 def test_the_control_plane_joins(rpc_networks: Caller, engine: EngineStandIn, server: Body) -> None:

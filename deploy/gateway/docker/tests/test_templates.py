@@ -16,12 +16,6 @@ Body = dict[str, Any]
 OTHER = "b" * 64
 
 
-@pytest.fixture
-def body(service: Body, engine: EngineStandIn) -> Body:
-    """What the launcher sends for a copy of the service."""
-    return copy_of(service, engine.images[service["Image"]], run_labels())
-
-
 def status(daemon: Caller, body: Body) -> int:
     """Of an attempt to create it."""
     return daemon.ask("POST", CREATE + RUN_NAME, body).status

@@ -67,8 +67,10 @@ class Template:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """Its variables."""
-        return dict(entry.partition("=")[::2] for entry in self.config.get("Env") or [])
+        """The variables that the service declares, as with labels."""
+        of_image = self.image_config.get("Env") or []
+        own = [entry for entry in self.config.get("Env") or [] if entry not in of_image]
+        return dict(entry.partition("=")[::2] for entry in own)
 
     @property
     def image_repository(self) -> str:
