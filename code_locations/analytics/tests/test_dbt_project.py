@@ -1,7 +1,7 @@
 """The project's manifest: where it comes from, and what loading it costs."""
 
-import subprocess
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,21 +9,7 @@ import pytest
 from analytics.dbt_project import PROJECT, ManifestMissing, dagster_dbt, read_manifest
 from analytics.dbt_sources import sources_of
 
-PARSE = PROJECT.project_dir.parents[2] / "deploy/code_location/dbt-parse"
-
-
-def test_loading_definitions_does_not_import_dbt() -> None:
-    program = """if True:
-        import sys
-        from analytics.definitions import defs
-        defs.get_repository_def().load_all_definitions()
-        assert "dagster_dbt" in sys.modules
-        print([name for name in sys.modules if name.split(".")[0] in ("dbt", "metricflow")])
-    """
-    output = subprocess.run(
-        [sys.executable, "-c", program], check=True, env={"PATH": ""}, stdout=subprocess.PIPE
-    )
-    assert output.stdout == b"[]\n"
+Parse = Callable[[Path], bool]
 
 
 def test_a_missing_manifest_names_the_command(tmp_path: Path) -> None:
@@ -35,33 +21,30 @@ def test_a_missing_manifest_names_the_command(tmp_path: Path) -> None:
     assert "deploy/code_location/dbt-parse code_locations/shop" in str(caught.value)
 
 
-def test_parsing_needs_no_setting_and_keeps_no_secret(tmp_path: Path) -> None:
+def test_parsing_needs_no_setting_and_keeps_no_secret(larger: Path, parse: Parse) -> None:
     """And it is not repeated when nothing has changed."""
-    location = tmp_path / "location"
-    (location / "dbt").mkdir(parents=True)
-    for name in ("dbt_project.yml", "profiles.yml", "macros", "models", "tests"):
-        (location / "dbt" / name).symlink_to(PROJECT.project_dir / name)
-    (location / ".venv").symlink_to(Path(sys.executable).parents[1])
-    (location / "uv.lock").touch()
-    parse = [PARSE, location]
-    environment = {"PATH": "/usr/bin:/bin", "WAREHOUSE_PASSWORD": "correct horse"}
-    subprocess.run(parse, check=True, env=environment)
-    target = location / "dbt" / "target"
+    target = larger / "dbt" / "target"
     assert b"correct horse" not in b"".join(path.read_bytes() for path in target.iterdir())
-    assert not (location / "dbt" / "logs").exists()
+    assert not (larger / "dbt" / "logs").exists()
     made = (target / "manifest.json").stat().st_mtime_ns
-    subprocess.run(parse, check=True, env=environment)
+    assert parse(larger)
     assert (target / "manifest.json").stat().st_mtime_ns == made
-    # A failure leaves none: a stale one would hide it.
-    (location / "dbt" / "models").unlink()
-    (location / "dbt" / "models").mkdir()
-    (location / "dbt" / "models" / "broken.sql").write_text("select {{ ref('nothing') }}")
-    assert subprocess.run(parse, env=environment, check=False).returncode != 0
-    assert not (target / "manifest.json").exists()
 
 
-def test_a_location_without_dbt_is_left_alone(tmp_path: Path) -> None:
-    subprocess.run([PARSE, tmp_path], check=True)
+def test_a_project_that_cannot_be_parsed_has_no_manifest(
+    larger: Path, parse: Parse, tmp_path: Path
+) -> None:
+    """A stale one would hide the failure."""
+    location = tmp_path / "location"
+    shutil.copytree(larger, location, symlinks=True)
+    assert (location / "dbt/target/manifest.json").exists()
+    (location / "dbt/models/broken.sql").write_text("select {{ ref('nothing') }}")
+    assert not parse(location)
+    assert not (location / "dbt/target/manifest.json").exists()
+
+
+def test_a_location_without_dbt_is_left_alone(parse: Parse, tmp_path: Path) -> None:
+    assert parse(tmp_path)
     assert not list(tmp_path.iterdir())
 
 

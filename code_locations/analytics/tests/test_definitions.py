@@ -1,9 +1,11 @@
 """What the location offers: exactly this, and without network, settings or secrets."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 from dagster._utils.schedules import schedule_execution_time_iterator
@@ -12,6 +14,12 @@ from analytics.definitions import defs
 
 STAGING = {f"staging/stg_{name}" for name in ("customers", "orders", "products", "users")}
 MARTS = {f"marts/{name}" for name in ("customer_orders", "product_performance", "revenue_by_day")}
+ASSETS = {*STAGING, *MARTS, "my_analytics_asset"}
+# Known by key, made elsewhere.
+OF_ELT = {"customers_table", "orders_table", "products_table", "users_in_postgres"}
+JOBS = ["regenerate_analytics_job"]
+SCHEDULES = {"regenerate_analytics_job_schedule": "0 * * * *"}
+SENSORS = ["analytics_automation_sensor"]
 
 
 def names(keys: Iterable[dg.AssetKey]) -> set[str]:
@@ -20,19 +28,13 @@ def names(keys: Iterable[dg.AssetKey]) -> set[str]:
 
 def test_exactly_these_definitions() -> None:
     graph = defs.resolve_asset_graph()
-    assert names(graph.materializable_asset_keys) == {*STAGING, *MARTS, "my_analytics_asset"}
-    # elt's assets: known by key, made elsewhere.
-    assert names(graph.external_asset_keys) == {
-        "customers_table",
-        "orders_table",
-        "products_table",
-        "users_in_postgres",
-    }
-    jobs = {job.name for job in defs.get_repository_def().get_all_jobs()}
-    assert {name for name in jobs if not name.startswith("__")} == {"regenerate_analytics_job"}
-    assert {one.name for one in defs.get_repository_def().sensor_defs} == {
-        "analytics_automation_sensor"
-    }
+    assert names(graph.materializable_asset_keys) == ASSETS
+    assert names(graph.external_asset_keys) == OF_ELT
+    repository = defs.get_repository_def()
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert sorted(jobs) == JOBS
+    assert {one.name: one.cron_schedule for one in repository.schedule_defs} == SCHEDULES
+    assert [sensor.name for sensor in repository.sensor_defs] == SENSORS
     dg.Definitions.validate_loadable(defs)
 
 
@@ -52,7 +54,7 @@ def test_lineage_reaches_from_tables_to_marts() -> None:
 def test_the_job_makes_the_marts_and_what_they_are_made_from() -> None:
     job = defs.resolve_job_def("regenerate_analytics_job")
     made = names(job.asset_layer.selected_asset_keys)
-    assert made == {*STAGING, *MARTS, "my_analytics_asset"} - {"staging/stg_users"}
+    assert made == ASSETS - {"staging/stg_users"}
     checks = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
     assert {"every_order_is_counted", "orders_are_in_range"} <= checks
 
@@ -73,7 +75,7 @@ def test_the_tables_that_people_read_have_a_freshness_policy() -> None:
 
 def test_what_the_ui_shows_of_a_table() -> None:
     graph = defs.resolve_asset_graph()
-    for name in (*STAGING, *MARTS, "my_analytics_asset"):
+    for name in ASSETS:
         node = graph.get(dg.AssetKey(name.split("/")))
         assert node.description
         assert node.owners == ["team:analytics"]
@@ -96,12 +98,33 @@ def test_the_schedule_runs_by_itself_every_hour_in_utc() -> None:
     assert str(defs.get_all_schedules()) == "regenerate_analytics_job_schedule: 0 * * * * UTC"
 
 
-def test_loading_needs_no_environment_and_no_network() -> None:
+def test_dg_lists_them_without_environment_network_and_dbt(tmp_path: Path) -> None:
+    """`dg list defs --json`, as it is called in the location's folder, in a process of its own."""
     program = """if True:
-        import socket
+        import socket, sys
         def refuse(*_): raise AssertionError("the network was touched")
         socket.socket.connect = socket.getaddrinfo = refuse
         from analytics.definitions import defs
         defs.get_repository_def().load_all_definitions()
+        assert "dagster_dbt" in sys.modules
+        dbt = [name for name in sys.modules if name.split(".")[0] in ("dbt", "metricflow")]
+        assert not dbt, f"loading has imported {dbt}"
+        from dagster_dg_cli.cli import main
+        sys.argv = ["dg", "list", "defs", "--json"]
+        main()
     """
-    subprocess.run([sys.executable, "-c", program], check=True, env={"PATH": ""}, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        # dg leaves a folder at home.
+        env={"PATH": "", "HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=300,
+    )
+    found = json.loads(done.stdout)
+    listed = {asset["asset_key"]: asset["is_executable"] for asset in found["assets"]}
+    assert listed == dict.fromkeys(ASSETS, True) | dict.fromkeys(OF_ELT, False)
+    assert [job["name"] for job in found["jobs"]] == JOBS
+    assert {one["name"]: one["cron_schedule"] for one in found["schedules"]} == SCHEDULES
+    assert [sensor["name"] for sensor in found["sensors"]] == SENSORS

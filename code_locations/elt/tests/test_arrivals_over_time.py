@@ -3,7 +3,6 @@
 from datetime import date, timedelta
 
 from arriving import NOON, TODAY, look
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -131,5 +130,3 @@ class FolderOverTime(LandingZoneOverTime):
 
 TestWholeFiles = LandingZoneOverTime.TestCase
 TestGrowingFiles = FolderOverTime.TestCase
-TestWholeFiles.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestGrowingFiles.settings = TestWholeFiles.settings

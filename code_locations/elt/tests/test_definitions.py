@@ -1,8 +1,10 @@
 """What the location offers: exactly this, and without network, settings or secrets."""
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -10,39 +12,37 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from elt.definitions import defs
 
+ASSETS = ["api_users", "customers_table", "orders_table", "products_table", "users_in_postgres"]
+JOBS = ["sync_tables_job", "sync_users_job"]
+SCHEDULES = {"sync_tables_job_schedule": "0 0 * * *", "sync_users_job_schedule": "0 12 * * *"}
+SENSORS = ["landing_zone_sensor"]
+
 
 def test_exactly_these_definitions() -> None:
     repository = defs.get_repository_def()
-    assert {key.to_user_string() for key in defs.resolve_all_asset_keys()} == {
-        "customers_table",
-        "orders_table",
-        "products_table",
-        "api_users",
-        "users_in_postgres",
-    }
+    assert sorted(key.to_user_string() for key in defs.resolve_all_asset_keys()) == ASSETS
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"sync_tables_job", "sync_users_job"}
-    assert [sensor.name for sensor in repository.sensor_defs] == ["landing_zone_sensor"]
+    assert sorted(jobs) == JOBS
+    assert {one.name: one.cron_schedule for one in repository.schedule_defs} == SCHEDULES
+    assert [sensor.name for sensor in repository.sensor_defs] == SENSORS
     dg.Definitions.validate_loadable(defs)
 
 
 @pytest.mark.parametrize(
-    ("name", "cron", "next_tick"),
+    ("name", "next_tick"),
     [
-        ("sync_tables_job_schedule", "0 0 * * *", datetime(2026, 1, 2, tzinfo=UTC)),
-        ("sync_users_job_schedule", "0 12 * * *", datetime(2026, 1, 1, 12, tzinfo=UTC)),
+        ("sync_tables_job_schedule", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("sync_users_job_schedule", datetime(2026, 1, 1, 12, tzinfo=UTC)),
     ],
 )
-def test_schedules_run_by_themselves_in_utc(name: str, cron: str, next_tick: datetime) -> None:
+def test_schedules_run_by_themselves_in_utc(name: str, next_tick: datetime) -> None:
     schedules = {schedule.name: schedule for schedule in defs.get_all_schedules()}
-    assert len(schedules) == 2
     schedule = schedules[name]
-    assert schedule.cron_schedule == cron
     assert schedule.execution_timezone == "UTC"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert f"{schedule.job_name}_schedule" == name
     start = datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC).timestamp()
-    ticks = schedule_execution_time_iterator(start, cron, schedule.execution_timezone)
+    ticks = schedule_execution_time_iterator(start, SCHEDULES[name], schedule.execution_timezone)
     assert next(ticks) == next_tick
 
 
@@ -94,12 +94,29 @@ def test_steps_share_the_runs_process_unless_the_run_says_otherwise(
     assert list(plan["execution"]["multi_or_in_process_executor"]) == [kind]
 
 
-def test_loading_needs_no_environment_and_no_network() -> None:
+def test_dg_lists_them_without_environment_and_network(tmp_path: Path) -> None:
+    """`dg list defs --json`, as it is called in the location's folder, in a process of its own."""
     program = """if True:
-        import socket
+        import socket, sys
         def refuse(*_): raise AssertionError("the network was touched")
         socket.socket.connect = socket.getaddrinfo = refuse
         from elt.definitions import defs
         defs.get_repository_def().load_all_definitions()
+        from dagster_dg_cli.cli import main
+        sys.argv = ["dg", "list", "defs", "--json"]
+        main()
     """
-    subprocess.run([sys.executable, "-c", program], check=True, env={"PATH": ""}, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        # dg leaves a folder at home.
+        env={"PATH": "", "HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=300,
+    )
+    found = json.loads(done.stdout)
+    assert sorted(asset["asset_key"] for asset in found["assets"]) == sorted(ASSETS)
+    assert [job["name"] for job in found["jobs"]] == JOBS
+    assert {one["name"]: one["cron_schedule"] for one in found["schedules"]} == SCHEDULES
+    assert [sensor["name"] for sensor in found["sensors"]] == SENSORS

@@ -1,61 +1,42 @@
 """Processes that are killed in the middle of a load: what was there stays, and a rerun is whole."""
 
-import dataclasses
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fruit import FRUIT, HEADER, OLD, OLD_ROWS, query, rows, tables
+from fruit import HEADER, OLD, OLD_ROWS, query, rows, tables
+from loader_process import PROCESSES, TOLERANT, load_fruit
 
 from elt.loading import LoadResult
 from elt.postgres import PostgresResource
 
 Load = Callable[..., LoadResult]
+Start = Callable[[Path | Connection], BaseProcess]
 NEW = HEADER + b"2,fig,31,\n3,kiwi,5,\n"
 NEW_ROWS = [(2, "fig", 31), (3, "kiwi", 5)]
 BAD = NEW + b"4,plum,many,\n"
-TOLERANT = dataclasses.replace(FRUIT, max_rejected_share=0.5)
-# Reads standard input, and so stalls in the middle of the file for as long as that is open.
-PROGRAM = """
-import contextlib, dataclasses, sys
-from fruit import FRUIT
-from elt.loading import load
-from elt.postgres import PostgresResource
-from elt.sources import CsvSource
-
-warehouse = PostgresResource.model_validate_json(sys.argv[1])
-table = dataclasses.replace(FRUIT, max_rejected_share=0.5)
-
-@contextlib.contextmanager
-def open_source():
-    with open(sys.argv[2], "rb") as stream:
-        yield CsvSource("file:///fruit.csv", stream, table)
-
-with warehouse.get_connection() as connection:
-    load(connection, "raw", table, open_source, missing="delete")
-"""
 OTHERS = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = current_user"
 
 
 @pytest.fixture
-def start(warehouse: PostgresResource) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+def start(warehouse: PostgresResource) -> Iterator[Start]:
     """Starts a load of the given file in a process of its own."""
     processes = []
 
-    def run(file: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", PROGRAM, warehouse.model_dump_json(), file]
-        environment = {"PYTHONPATH": str(Path(__file__).parent)}
-        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environment))
+    def run(file: Path | Connection) -> BaseProcess:
+        arguments = (warehouse.model_dump_json(), file)
+        processes.append(PROCESSES.Process(target=load_fruit, args=arguments))
+        processes[-1].start()
         return processes[-1]
 
     yield run
     for process in processes:
         process.kill()
-        process.communicate(timeout=30)
+        process.join(30)
 
 
 def until(warehouse: PostgresResource, statement: str, expected: Any) -> None:
@@ -68,16 +49,19 @@ def until(warehouse: PostgresResource, statement: str, expected: Any) -> None:
 
 
 def test_killed_in_the_first_load(
-    warehouse: PostgresResource, load_csv: Load, start: Callable[[str], subprocess.Popen[bytes]]
+    warehouse: PostgresResource, load_csv: Load, start: Start
 ) -> None:
-    process = start("/dev/stdin")
-    assert process.stdin
-    # Enough for both sessions to be in the middle of their COPY.
-    process.stdin.write(OLD + b"".join(b"%d,fig,1,\n" % n for n in range(3, 150_000)))
-    process.stdin.flush()
+    # The load stalls in the middle of the file for as long as the pipe is open.
+    reader, writer = PROCESSES.Pipe(duplex=False)
+    process = start(reader)
+    reader.close()
+    with open(writer.fileno(), "wb", closefd=False) as stream:
+        # Enough for both sessions to be in the middle of their COPY.
+        stream.write(OLD + b"".join(b"%d,fig,1,\n" % n for n in range(3, 150_000)))
     until(warehouse, f"SELECT count(*) {OTHERS} AND query LIKE 'COPY%'", 2)
     process.kill()
-    process.wait(30)
+    process.join(30)
+    writer.close()
     until(warehouse, f"SELECT count(*) {OTHERS}", 0)
     assert tables(warehouse) == ["fruit__loading"]
     assert query(warehouse, "SELECT count(*) FROM raw.fruit__loading") == [(0,)]
@@ -90,7 +74,7 @@ def test_killed_in_the_first_load(
 def test_killed_in_the_merge(
     warehouse: PostgresResource,
     load_csv: Load,
-    start: Callable[[str], subprocess.Popen[bytes]],
+    start: Start,
     tmp_path: Path,
     content: bytes,
 ) -> None:
@@ -110,7 +94,7 @@ def test_killed_in_the_merge(
     file.write_bytes(content)
     with warehouse.get_connection() as holder, holder.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(42)")
-        process = start(str(file))
+        process = start(file)
         until(
             warehouse,
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
@@ -118,7 +102,7 @@ def test_killed_in_the_merge(
         )
         assert rows(warehouse) == OLD_ROWS
         process.kill()
-        process.wait(30)
+        process.join(30)
     until(warehouse, f"SELECT count(*) {OTHERS}", 0)
     assert rows(warehouse) == OLD_ROWS
     assert tables(warehouse) == ["fruit"]
@@ -132,13 +116,15 @@ def test_killed_in_the_merge(
 def test_two_processes_at_once(
     warehouse: PostgresResource,
     load_csv: Load,
-    start: Callable[[str], subprocess.Popen[bytes]],
+    start: Start,
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "fruit.csv"
     file.write_bytes(BAD)
-    processes = [start(str(file)) for _ in range(2)]
-    assert [process.wait(60) for process in processes] == [0, 0]
+    processes = [start(file) for _ in range(2)]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
     assert rows(warehouse) == NEW_ROWS
     assert query(warehouse, "SELECT line FROM raw.fruit_rejected") == [(4,)]
     assert tables(warehouse) == ["fruit", "fruit_rejected"]

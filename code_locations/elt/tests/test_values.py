@@ -118,8 +118,6 @@ def connection(warehouse: PostgresResource) -> Iterator[Any]:
     ("suffix", "write"), [("csv", as_csv), ("jsonl", as_jsonl), ("parquet", as_parquet)]
 )
 @settings(
-    max_examples=40,
-    deadline=None,
     # One database for all examples: each load makes the table its file.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

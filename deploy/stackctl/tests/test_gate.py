@@ -34,7 +34,9 @@ def test_a_good_release_passes() -> None:
     ("release", "words"),
     [
         (candidate(dagster="1.14.0"), "Dagster 1.14.0, and the control plane with 1.13.27"),
+        (candidate(dagster="2.0.1"), "Dagster 2.0.1, and the control plane with 1.13.27"),
         (candidate(definitions={"resource": {"w": {}}}), "what serves now has 2"),
+        (candidate(definitions={}) | {"live": None}, "no asset, job, schedule or sensor"),
         (candidate(variables={"TOKEN": ["api", "mail"]}), "not set: TOKEN (for api, mail)"),
         (candidate(image=None), "does not name its image"),
     ],
@@ -44,7 +46,7 @@ def test_what_is_wrong_is_said(release: dict[str, Any], words: str) -> None:
     assert words in objection
 
 
-@pytest.mark.parametrize("older", ["1.13.5", "1.12.9", None])
+@pytest.mark.parametrize("older", ["1.13.5", "1.12.9", "0.15.0", "1.13.99", None])
 def test_an_older_dagster_is_served(older: str | None) -> None:
     assert objections(candidate(dagster=older), SET) == []
 
@@ -64,9 +66,19 @@ def test_a_secret_file_sets_its_variable() -> None:
             "ModuleNotFoundError: No module named 'nope'",
         ),
         ("RuntimeError: x\n\ndagster._core.errors.DagsterLoadError: y\n", "RuntimeError: x"),
+        # What follows a name, or stands before it, is no exception's own line.
+        ("ValueError: x\n  RuntimeErrors are described elsewhere\n", "ValueError: x"),
+        ("KeyboardInterrupt\nbye\n\n", "KeyboardInterrupt"),
+        (
+            "Traceback (most recent call last):\n  File y\n    raise x(\n"
+            "dagster._core.errors.DagsterInvalidDefinitionError: Duplicate job definition found for"
+            " job 'sync_users_job'\n",
+            "dagster._core.errors.DagsterInvalidDefinitionError: Duplicate job definition found for"
+            " job 'sync_users_job'",
+        ),
         ("dagster._core.errors.DagsterInvalid: y\n", "dagster._core.errors.DagsterInvalid: y"),
         ("entrypoint: X_FILE: cannot read it\n", "entrypoint: X_FILE: cannot read it"),
-        ("something else\n", "something else"),
+        ("something else\n\n", "something else"),
         ("", "it has written no log"),
     ],
 )

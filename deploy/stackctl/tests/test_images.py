@@ -1,12 +1,13 @@
-"""Which change makes which image anew: in this repository, and between two commits."""
+"""Which image a changed file belongs to: in this repository, and between two commits."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from ruamel.yaml import YAML
 
 from stackctl.docker import COMPOSE_FILE, ROOT
 from stackctl.errors import USAGE, StackctlError
-from stackctl.history import Files, fork_point
+from stackctl.history import Files, changed_paths, fork_point
 from stackctl.image_cli import changed
 from stackctl.image_inputs import Image, images_of
 
 GATEWAYS = {"docker_gateway", "web_gateway"}
-CONTROL_PLANE = {"secrets", "migrate", "webserver"}
+CONTROL_PLANE = {"secrets", "migrate", "workspace", "webserver"}
 LOCATIONS = {"elt", "analytics"}
 
 
@@ -51,34 +52,33 @@ def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]
     ("path", "expected"),
     [
         ("README.md", set()),
-        ("docs/secrets.md", set()),
         ("docker-compose.yml", set()),
         ("deploy/stackctl/src/stackctl/cli.py", set()),
         ("deploy/control_plane/tests/test_secrets.py", set()),
         ("code_locations/elt/tests/test_assets.py", set()),
         ("code_locations/elt/src/elt/ddl.py", {"elt"}),
         ("code_locations/elt/uv.lock", {"elt"}),
-        ("code_locations/analytics/pyproject.toml", {"analytics"}),
-        ("deploy/code_location/entrypoint", {"elt", "analytics", "migrate", "webserver"}),
         ("code_locations/analytics/dbt/models/staging/stg_orders.sql", {"analytics"}),
-        ("code_locations/analytics/dbt/target/manifest.json", set()),
-        ("deploy/code_location/dbt-parse", {"elt", "analytics"}),
-        ("deploy/code_location/probe.py", {"elt", "analytics"}),
-        ("deploy/code_location/release-id", {"elt", "analytics"}),
-        ("deploy/control_plane/src/control_plane/secrets.py", CONTROL_PLANE),
-        ("deploy/control_plane/src/control_plane/daemon.py", {"migrate", "webserver"}),
-        ("deploy/control_plane/uv.lock", {"migrate", "webserver"}),
-        ("deploy/postgres/warehouse/elt.sql", {"migrate", "webserver"}),
-        ("dagster.yaml", {"webserver"}),
-        ("deploy/gateway/docker/haproxy.cfg", {"docker_gateway"}),
+        ("deploy/code_location/Dockerfile", LOCATIONS),
+        ("deploy/code_location/Dockerfile.dockerignore", LOCATIONS),
+        ("deploy/code_location/probe.py", LOCATIONS),
+        ("deploy/code_location/entrypoint", LOCATIONS | CONTROL_PLANE),
+        ("deploy/control_plane/Dockerfile", CONTROL_PLANE),
+        ("deploy/control_plane/Dockerfile.dockerignore", CONTROL_PLANE),
+        ("deploy/control_plane/src/control_plane/daemon.py", CONTROL_PLANE),
+        ("deploy/postgres/warehouse/elt.sql", CONTROL_PLANE),
+        ("dagster.yaml", CONTROL_PLANE),
+        ("deploy/gateway/docker/src/docker_gateway/rules.py", {"docker_gateway"}),
+        ("deploy/gateway/docker/uv.lock", {"docker_gateway"}),
+        ("deploy/gateway/docker/tests/test_http.py", set()),
         ("deploy/gateway/web/haproxy.cfg", {"web_gateway"}),
     ],
 )
-def test_a_file_belongs_to_the_images_that_read_it(
+def test_a_file_belongs_to_the_images_that_may_read_it(
     ours: list[Image], path: str, expected: set[str]
 ) -> None:
     known = LOCATIONS | CONTROL_PLANE | GATEWAYS
-    assert {image.name for image in ours if image.holds(path)} & known == expected
+    assert {image.name for image in ours if image.is_made_of(path)} & known == expected
 
 
 COMPOSE = """
@@ -96,17 +96,11 @@ services:
     mem_limit: 1g
     build: {context: shared, dockerfile: two.Dockerfile, target: base}
 """
-DOCKERFILE = """
-FROM python:3 AS base
-COPY --from=runtime tool /bin/
-FROM base
-COPY . /app
-"""
 FILES = {
     COMPOSE_FILE: COMPOSE,
-    "shared/Dockerfile": DOCKERFILE,
+    "shared/Dockerfile": "FROM python:3",
     "shared/Dockerfile.dockerignore": "tests\n",
-    "shared/two.Dockerfile": "FROM python:3 AS base\nCOPY tool /bin/\n",
+    "shared/two.Dockerfile": "FROM python:3 AS base",
     "shared/tool": "tool",
     "one/code.py": "code",
     "one/notes.md": "notes",
@@ -120,20 +114,21 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.commit(FILES)
 
     def git(self, *arguments: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
         subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True)
 
-    def commit(self, files: Mapping[str, str | None]) -> None:
+    def write(self, files: Mapping[str, str | None]) -> None:
         for path, text in files.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             if text is None:
                 (self.folder / path).unlink()
             else:
                 (self.folder / path).write_text(text)
+
+    def commit(self, files: Mapping[str, str | None]) -> None:
+        self.write(files)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message=change")
 
@@ -144,15 +139,25 @@ class Repository:
             images_of(resolve(files.read(COMPOSE_FILE), self.folder), files)
             for files in (before, now)
         )
-        return {image.name for image in changed(old, before, new, now, tests=tests)}
+        paths = changed_paths(before.commit, self.folder)
+        return {image.name for image in changed(old, new, paths, tests=tests)}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        # In a git hook these would name the repository that is committed to.
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(name)
+        repository = Repository(tmp_path_factory.mktemp("template"))
+        repository.git("init", "--quiet", "--initial-branch=main", "--template=")
+        repository.commit(FILES)
+        yield repository.folder
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    # In a git hook these would name the repository that is committed to.
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    return Repository(tmp_path)
+def repository(template: Path, tmp_path: Path) -> Repository:
+    return Repository(shutil.copytree(template, tmp_path / "repository"))
 
 
 @pytest.mark.parametrize(
@@ -161,20 +166,21 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
         ({"README.md": "other"}, set()),
         ({"one/code.py": "other"}, {"one"}),
         ({"one/code.py": None}, {"one"}),
+        ({"one/code.py": None, "code.py": "code"}, {"one"}),
         ({"one/more.py": "new"}, {"one"}),
         ({"one/tests/test.py": "other"}, set()),
+        ({"one/tests/.dockerignore": "*"}, set()),
         ({"shared/tool": "other"}, {"one", "two"}),
-        ({"shared/Dockerfile": DOCKERFILE + "# a comment\n"}, set()),
-        ({"shared/Dockerfile": DOCKERFILE + "LABEL a=b\n"}, {"one"}),
-        ({"shared/two.Dockerfile": FILES["shared/two.Dockerfile"] + "FROM x\nRUN y\n"}, set()),
-        ({"shared/Dockerfile.dockerignore": "tests\n# a comment\n"}, set()),
-        ({"shared/Dockerfile.dockerignore": "tests\n*.md\n"}, {"one"}),
-        ({"shared/Dockerfile.dockerignore": ""}, {"one"}),
+        # The ignore file of the main context says nothing about others.
+        ({"shared/tests/tool": "new"}, {"one", "two"}),
+        ({"shared/Dockerfile": "FROM python:4"}, {"one", "two"}),
+        ({"shared/Dockerfile.dockerignore": None}, {"one", "two"}),
         ({COMPOSE_FILE: COMPOSE.replace("1g", "2g")}, set()),
         ({COMPOSE_FILE: COMPOSE.replace("N: one", "N: other")}, {"one"}),
+        ({COMPOSE_FILE: COMPOSE.replace("  two:", "  three:")}, {"three"}),
     ],
 )
-def test_a_change_makes_those_images_anew_that_it_reaches(
+def test_a_change_affects_the_images_that_it_may_reach(
     repository: Repository, change: dict[str, str | None], expected: set[str]
 ) -> None:
     repository.commit(change)
@@ -209,3 +215,74 @@ def test_an_unknown_commit_is_named_with_the_way_out(repository: Repository) -> 
     with pytest.raises(StackctlError, match=r"'nowhere' is no commit.*fetch") as refusal:
         fork_point("nowhere", repository.folder)
     assert refusal.value.exit_code == USAGE
+
+
+@pytest.mark.parametrize(
+    ("ignored", "reached", "left_out"),
+    [
+        (None, {"tests/x", ".x"}, set()),
+        (
+            "# why\n/tests/\ndocs/old\n",
+            {"testsx", "docs/new", "src/tests/x"},
+            {"tests/x", "docs/old/x"},
+        ),
+        ("*\n!src\n!/pyproject.toml\n**/*.pyc\n", {"src/x", "pyproject.toml"}, {"srcx", "tests/x"}),
+        ("*\n", set(), {"src/x"}),
+        # Patterns that are not understood leave nothing out.
+        ("tests*\n**/tests\n.\n..\n/\n./tests\ntests/../src", {"tests/x", "src/x"}, set()),
+        ("tests\n!tests/data\n", {"tests/data", "tests/x"}, set()),
+        ("*\n!src/*.py\n!uv.lock", {"src/x", "other"}, set()),
+    ],
+)
+def test_an_ignore_file_leaves_out_what_it_names_plainly(
+    repository: Repository, ignored: str | None, reached: set[str], left_out: set[str]
+) -> None:
+    repository.write({"shared/Dockerfile.dockerignore": ignored})
+    files = Files(folder=repository.folder)
+    image = images_of(resolve(COMPOSE, repository.folder), files)[0]
+    assert all(image.is_made_of(f"one/{path}") for path in reached)
+    assert not any(image.is_made_of(f"one/{path}") for path in left_out)
+
+
+def test_the_ignore_file_of_the_context_counts_where_the_dockerfile_has_none(
+    repository: Repository,
+) -> None:
+    repository.commit({"shared/Dockerfile.dockerignore": None, "one/.dockerignore": "docs"})
+    repository.commit({"one/docs/page.md": "new"})
+    assert repository.changed_since("HEAD~1") == set()
+    repository.commit({"one/tests/test.py": "other"})
+    assert repository.changed_since("HEAD~1") == {"one"}
+    repository.commit({"one/.dockerignore": ""})
+    assert repository.changed_since("HEAD~1") == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("context: one", "context: ../elsewhere"),
+        ("dockerfile: ../shared/", "dockerfile: ../../elsewhere/"),
+        ("runtime: shared", "runtime: ../elsewhere"),
+    ],
+)
+def test_what_lies_outside_the_repository_is_refused(
+    repository: Repository, ours: str, theirs: str
+) -> None:
+    assert ours in COMPOSE
+    config = resolve(COMPOSE.replace(ours, theirs), repository.folder)
+    with pytest.raises(StackctlError, match=r"one: .*elsewhere.* is not in this repository.*Fix:"):
+        images_of(config, Files(folder=repository.folder))
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [("docker-image://python:3", False), ("service:two", True), ("oci-layout://x", True)],
+)
+def test_a_context_that_is_no_folder(repository: Repository, value: str, refused: bool) -> None:
+    config = resolve(COMPOSE, repository.folder)
+    config["services"]["one"]["build"]["additional_contexts"]["runtime"] = value
+    files = Files(folder=repository.folder)
+    if refused:
+        with pytest.raises(StackctlError, match=value):
+            images_of(config, files)
+    else:
+        assert not images_of(config, files)[0].is_made_of("shared/tool")

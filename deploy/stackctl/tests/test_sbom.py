@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from stackctl import sbom as contents
+from stackctl import sbom_cli
 from stackctl.errors import StackctlError
 from stackctl.sbom import document, url
 from stackctl.sbom_cli import file_name
+from stackctl.stack import Stack
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,22 @@ def test_the_document_is_one_of_its_standard() -> None:
 def test_a_file_is_named_by_its_image() -> None:
     assert file_name("dagster-stack/control-plane:live") == "control-plane"
     assert file_name("registry.example.com/team/elt:0123abcd") == "elt-0123abcd"
+
+
+def test_each_image_that_the_stack_builds_gets_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking into one image is proven in tests/stack/images."""
+    services = {
+        "elt": {"image": "x/elt:live", "build": {"context": "/elt"}},
+        "landing_zone": {"image": "x/elt:live"},
+        "webserver": {"image": "x/control-plane:live", "build": {"context": "/"}},
+        "postgres": {"image": "postgres:17"},
+    }
+    monkeypatch.setattr(Stack, "load", lambda: Stack({"name": "x", "services": services}))
+    monkeypatch.setattr(sbom_cli, "inspect", lambda kind, name: [{"Id": f"sha256:{name}"}])
+    monkeypatch.setattr(contents, "packages", lambda image: [url("deb libc6 2.41-12 amd64")])
+    sbom_cli.sbom(into=tmp_path / "new")
+    written = {path.name: path.read_text() for path in (tmp_path / "new").iterdir()}
+    assert written.keys() == {"elt.cdx.json", "control-plane.cdx.json"}
+    assert "x/elt:live" in written["elt.cdx.json"]

@@ -82,14 +82,6 @@ def refused(stack: Stack, *arguments: str) -> str:
     return shown
 
 
-@pytest.mark.parametrize("name", ["json", "elt", "control_plane", "größe", "With Space", "a" * 200])
-def test_a_bad_name_is_refused_before_anything_is_written(stack: Stack, name: str) -> None:
-    shown = refused(stack, "location", f"NAME={name}")
-    assert name[:40] in shown
-    assert "Way out" in shown
-    assert changed(stack) == ""
-
-
 def test_a_location_that_cannot_be_built_leaves_nothing(stack: Stack) -> None:
     before = others(stack)
     settings = stack.settings | {"PYTHON_IMAGE": "registry.invalid/python:0"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from harness import Stack, until
@@ -11,6 +9,7 @@ from landing import put
 from runs import launch
 
 
+@pytest.mark.long
 def test_a_bad_number_is_named_and_the_table_stays(stack: Stack) -> None:
     original = stack.folder / "code_locations/elt/src/elt/defs/data/products.csv"
     content = original.read_text(encoding="utf-8")
@@ -82,38 +81,3 @@ def test_services_that_start_before_postgres_come_up_when_it_does(stack: Stack) 
 
     until(healthy, seconds=150, every=1)
     launch(stack, "scenarios", "tick_job").wait()
-
-
-def test_make_up_says_that_a_port_is_taken(stack: Stack) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        other = Stack(stack.folder, project="stack-test-never-up", port=int(port))
-        shown = other.run("make", "up", check=False)
-    assert f"error: port {port} is taken" in shown
-    assert other.run("docker", "ps", "-aq", "--filter", "name=stack-test-never-up") == ""
-
-
-def test_make_up_without_an_engine_names_the_way_out(stack: Stack) -> None:
-    nowhere = {"DOCKER_HOST": "unix:///nowhere.sock"}
-    other = Stack(stack.folder, project=stack.project, port=stack.port, settings=nowhere)
-    shown = other.run("make", "up", check=False)
-    assert "no Docker Engine answers" in shown
-    assert "make dev" in shown
-    assert "make engine" in shown
-    assert len([line for line in shown.splitlines() if line.startswith("error:")]) == 1
-
-
-def test_make_up_names_a_base_image_that_cannot_be_had(stack: Stack) -> None:
-    settings = {"PYTHON_IMAGE": "registry.invalid/python:0"}
-    other = Stack(stack.folder, project=stack.project, port=stack.port, settings=settings)
-    shown = other.run("make", "up", check=False)
-    assert "base image registry.invalid/python:0 can be neither found nor pulled" in shown
-    assert "make dev" in shown
-
-
-def test_reset_asks_first(stack: Stack) -> None:
-    shown = stack.run("make", "reset", check=False)
-    assert "nothing was deleted" in shown
-    assert stack.container("postgres")

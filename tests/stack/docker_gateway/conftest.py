@@ -47,8 +47,10 @@ def name(stack: Stack, _copy: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def run_container(stack: Stack, daemon: Caller, _copy: dict[str, Any]) -> Iterator[str]:
     """Id of a container that runs as a run's."""
-    name = f"{stack.project}-run-{uuid.uuid4()}"
-    made = daemon.ask("POST", f"{VERSION}/containers/create?name={name}", _copy)
+    run_id = str(uuid.uuid4())
+    name = f"{stack.project}-run-{run_id}"
+    body = _copy | {"Labels": _copy["Labels"] | {"dagster/run_id": run_id}}
+    made = daemon.ask("POST", f"{VERSION}/containers/create?name={name}", body)
     assert made.status == 201, made
     identity = stack.inspect(name)["Id"]
     assert daemon.ask("POST", f"{VERSION}/containers/{identity}/start").status == 204

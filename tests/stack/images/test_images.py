@@ -1,37 +1,32 @@
-"""What `stackctl images` derives is what the builder does, for every file of the repository."""
+"""`stackctl images` misses no file that BuildKit sends to a build.
+
+A probe image copies all of a build's contexts, behind the build's own ignore file, and its files
+are listed. No instruction of the real Dockerfile can read more than that.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import REPOSITORY, Stack
 
-# Where COPY puts things; what `uv sync` and Python make lies there, too, and does no harm.
-SHOW_FILES = (
-    "find /app /usr/local/bin /usr/local/etc -path /app/.venv -prune -o"
-    " -type f ! -name '*.pyc' -exec sha256sum {} +"
-)
 COMMIT = ("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet")
 
 
 class Checkout(Stack):
-    """The repository with a history of its own, and images that nothing runs."""
+    """The repository with a history of its own."""
 
     def prepare(self) -> None:
-        """Commit the project as it stands. No two files in it are equal for being empty."""
+        """Commit the project as it stands."""
         self.copy_project()
         (self.folder / ".tools").symlink_to(REPOSITORY / ".tools")
-        for path in self.folder.rglob("*"):
-            if path.is_file() and not path.stat().st_size:
-                path.write_text(f"# {path.relative_to(self.folder)}\n")
         self.run("git", "init", "--quiet")
         (self.folder / ".git/info/exclude").write_text(".tools\n")
         self.commit()
@@ -40,176 +35,112 @@ class Checkout(Stack):
         self.run("git", "add", "--all")
         self.run("git", *COMMIT, "--message=x")
 
-    def images(self, *options: str) -> list[dict[str, object]]:
+    def images(self, *options: str) -> list[dict[str, Any]]:
         """What `stackctl images` lists."""
         said = self.run("deploy/stackctl/stackctl", "images", "--json", *options)
-        found: list[dict[str, object]] = json.loads(said.splitlines()[-1])
+        found: list[dict[str, Any]] = json.loads(said.splitlines()[-1])
         return found
 
-    def build(self, name: str) -> str:
-        """Id of a service's image, built as its files say now; "failed" where that ends it."""
-        built = self.run("sh", "-c", f"docker compose build --quiet {name} 2>&1 || echo failed")
-        if built.rstrip().endswith("failed"):
-            return "failed"
-        return self.run("docker", "image", "inspect", "-f", "{{.Id}}", self.tags[name]).strip()
-
-    def build_all(self) -> dict[str, str]:
-        """The same for all of them."""
-        with ThreadPoolExecutor(4) as pool:
-            return dict(zip(self.tags, pool.map(self.build, self.tags), strict=True))
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The images' names by service."""
-        return {str(image["name"]): str(image["image"]) for image in self.listed}
-
-    listed: list[dict[str, object]]
-    ids: dict[str, str]
-
-    def consequences(self) -> tuple[set[str], set[str]]:
-        """The images that are said to change with what stands here, and those that do."""
-        self.commit()
-        try:
-            said = {str(image["name"]) for image in self.images("--changed-since", "HEAD~1")}
-            now = self.build_all()
-            return said, {name for name, identity in now.items() if identity != self.ids[name]}
-        finally:
-            self.run("git", "reset", "--quiet", "--hard", "HEAD~1")
-
-    def append(self, paths: list[str], line: str) -> None:
-        """Add a line to files, in which their path stands for {}: no two get the same."""
-        for path in paths:
-            with (self.folder / path).open("a") as file:
-                file.write("\n" + line.format(path) + "\n")
+    def builds(self) -> dict[str, dict[str, Any]]:
+        """The build section of each built service, as Compose hands it to BuildKit."""
+        command = ("--file=docker-compose.yml", "config", "--format=json")
+        services = json.loads(self.compose(*command))["services"]
+        return {name: each["build"] for name, each in services.items() if "build" in each}
 
 
-# No parser takes it: a build that reads it goes on differently, or fails within a second.
-SPOILED = "]{}["
-# `stackctl` itself is among the files that reach no image, and is needed.
-HARMLESS = "# {}"
+def sent(builds: Mapping[str, Mapping[str, Any]], workspace: Path) -> dict[str, set[Path]]:
+    """The files that BuildKit sends to each build, by asking it. ``workspace`` is empty."""
+    targets, roots = {}, {}
+    for name, build in builds.items():
+        folder = workspace / name
+        contexts = build.get("additional_contexts", {})
+        roots[name] = [build["context"], *contexts.values()]
+        lines = ["FROM scratch", "COPY . /0/"]
+        lines += [f"COPY --from={each} . /{i}/" for i, each in enumerate(contexts, start=1)]
+        folder.mkdir()
+        (folder / "Dockerfile").write_text("\n".join(lines))
+        ignore_file = Path(build["context"], f"{build['dockerfile']}.dockerignore")
+        if ignore_file.exists():
+            shutil.copy(ignore_file, folder / "Dockerfile.dockerignore")
+        targets[name] = {
+            "context": build["context"],
+            "contexts": contexts,
+            "dockerfile": str(folder / "Dockerfile"),
+            "output": [f"type=local,dest={folder}/sent"],
+        }
+    (workspace / "bake.json").write_text(json.dumps({"target": targets}))
+    subprocess.run(
+        ["docker", "buildx", "bake", "--progress=plain", "--file=bake.json", *targets],
+        cwd=workspace,
+        check=True,
+    )
+    found: dict[str, set[Path]] = {}
+    for name in builds:
+        # The first folder of each path is its context's number.
+        paths = [
+            each.relative_to(workspace / name / "sent")
+            for each in files_in(workspace / name / "sent")
+        ]
+        found[name] = {Path(roots[name][int(path.parts[0])], *path.parts[1:]) for path in paths}
+    return found
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files in a folder, symbolic links among them."""
+    return [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
+# Ignore files of every kind that the rule tells apart; each gets a service of its own.
+IGNORE_FILES = {
+    "plain": "tests\n",
+    "exception": "tests\n!tests/test_assets.py\n",
+    "allowed": "*\n!uv.lock\n!/src/elt\n**/*.pyc\n",
+    "allowed_pattern": "*\n!src/elt/*.py\n",
+    "odd": "# tests\n.\n..\n/\n**/defs\nsrc/../tests\n",
+}
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout(tmp_path_factory.mktemp("images"), added_locations=())
     checkout.prepare()
-    checkout.listed = checkout.images("--files")
-    try:
-        checkout.ids = checkout.build_all()
-        assert "failed" not in checkout.ids.values(), checkout.compose("build")
-        yield checkout
-    finally:
-        tags = " ".join(checkout.tags.values())
-        checkout.run("sh", "-c", f"docker image rm --force {tags}", check=False)
-        shutil.rmtree(checkout.folder, ignore_errors=True)
+    services = ""
+    for name, text in IGNORE_FILES.items():
+        (checkout.folder / f"{name}.dockerignore").write_text(text)
+        build = {"context": "code_locations/elt", "dockerfile": f"../../{name}"}
+        services += f"  {name}: {json.dumps({'image': name, 'build': build})}\n"
+    compose_file = checkout.folder / "docker-compose.yml"
+    head, tail = compose_file.read_text().split("\nservices:\n")
+    compose_file.write_text(f"{head}\nservices:\n{services}{tail}")
+    checkout.commit()
+    return checkout
 
 
-def rules_of(checkout: Checkout) -> set[str]:
-    """Files that say what is built; they are in no image."""
-    dockerfiles = {str(image["dockerfile"]) for image in checkout.listed}
-    return dockerfiles | {f"{path}.dockerignore" for path in dockerfiles} | {"docker-compose.yml"}
-
-
-def owners(checkout: Checkout) -> dict[str, frozenset[str]]:
-    """Every file of the repository, and the images that are said to be made with it."""
-    found: dict[str, set[str]] = {
-        path: set() for path in checkout.run("git", "ls-files").splitlines()
+def test_each_file_that_a_build_is_sent_is_listed(checkout: Checkout, tmp_path: Path) -> None:
+    builds = checkout.builds()
+    assert builds.keys() > {"elt", "analytics", "webserver", "web_gateway", *IGNORE_FILES}
+    listed = {
+        image["name"]: {checkout.folder / path for path in image["files"]}
+        for image in checkout.images("--files")
     }
-    for image in checkout.listed:
-        files = image["files"]
-        assert isinstance(files, list)
-        for path in files:
-            found[path].add(str(image["name"]))
-    rules = rules_of(checkout)
-    return {path: frozenset(names) for path, names in found.items() if path not in rules}
+    assert listed.keys() == builds.keys()
+    for name, files in sent(builds, tmp_path).items():
+        assert files, name
+        assert files - listed[name] == set(), name
 
 
-def test_every_file_reaches_exactly_the_images_that_it_is_said_to(checkout: Checkout) -> None:
-    """All files of a kind at once: none of them may reach an image that is not named."""
-    kinds: dict[frozenset[str], list[str]] = defaultdict(list)
-    for path, names in owners(checkout).items():
-        kinds[names].append(path)
-    assert frozenset() in kinds
-    assert len(kinds) > 5
-    for names, paths in kinds.items():
-        checkout.append(paths, SPOILED if names else HARMLESS)
-        said, rebuilt = checkout.consequences()
-        assert said == names, paths
-        assert rebuilt == names, paths
-
-
-def test_every_file_is_in_the_images_that_it_is_said_to_reach(checkout: Checkout) -> None:
-    """One by one: by its content, or by what the build does without its old one."""
-    held = {}
-    for name, identity in checkout.ids.items():
-        shown = checkout.run(
-            *("docker", "run", "--rm", "--network=none", "--user=0", "--entrypoint=sh"),
-            *(identity, "-c", SHOW_FILES),
-            # Not every image has all of these folders.
-            check=False,
-        )
-        found = (line.split(maxsplit=1) for line in shown.splitlines())
-        held[name] = {(Path(path).name, digest) for digest, path in found}
-    unseen: dict[str, list[str]] = defaultdict(list)
-    for path, names in owners(checkout).items():
-        digest = hashlib.sha256((checkout.folder / path).read_bytes()).hexdigest()
-        for name in names:
-            if (Path(path).name, digest) not in held[name]:
-                unseen[path].append(name)
-    # Mounted for one step, or used in a stage that is left behind.
-    assert len(unseen) < 10, unseen
-    for path, names_of_it in unseen.items():
-        checkout.append([path], SPOILED)
-        try:
-            untouched = [name for name in names_of_it if checkout.build(name) == checkout.ids[name]]
-            assert not untouched, path
-        finally:
-            checkout.run("git", "checkout", "--quiet", path)
-
-
-IGNORED = "deploy/code_location/Dockerfile.dockerignore"
-
-
-@pytest.mark.parametrize(
-    ("path", "old", "new", "expected"),
-    [
-        ("deploy/code_location/Dockerfile", "WORKDIR /app\n", "WORKDIR /app\n# why\n", set()),
-        (
-            "deploy/code_location/Dockerfile",
-            "EXPOSE 4000",
-            "LABEL a=b\nEXPOSE 4000",
-            {"elt", "analytics"},
-        ),
-        (IGNORED, "tests\n", "# why\ntests\n", set()),
-        (
-            "deploy/code_location/Dockerfile.dockerignore",
-            "tests\n",
-            "tests\nsrc/elt/ddl.py\n",
-            {"elt"},
-        ),
-        (
-            "deploy/control_plane/Dockerfile",
-            "title=secrets",
-            "title=passwords",
-            {"secrets"},
-        ),
-        ("deploy/control_plane/Dockerfile", "title=control-plane", "title=control", {"webserver"}),
-        ("docker-compose.yml", "mem_limit: 512m", "mem_limit: 513m", set()),
-        ("docker-compose.yml", "LOCATION: elt", "LOCATION: other", {"elt"}),
-    ],
-)
-@pytest.mark.long
-def test_what_is_built_changes_with_its_rules(
-    checkout: Checkout, path: str, old: str, new: str, expected: set[str]
+def test_a_changed_file_of_a_location_is_listed_for_that_location_alone(
+    checkout: Checkout,
 ) -> None:
-    file = checkout.folder / path
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
-    said, rebuilt = checkout.consequences()
-    assert said == expected
-    assert rebuilt == expected
+    for path in ("elt/src/elt/definitions.py", "analytics/tests/test_definitions.py"):
+        with (checkout.folder / "code_locations" / path).open("a") as file:
+            file.write("# changed\n")
+    checkout.commit()
+    assert changed(checkout) == {"elt"}
+    assert changed(checkout, "--locations", "--tests") == {"elt", "analytics"}
 
 
-def test_all_is_as_it_was(checkout: Checkout) -> None:
-    """What was seen above came from the changes, and not from a builder that failed by itself."""
-    assert checkout.build_all() == checkout.ids
+def changed(checkout: Checkout, *options: str) -> set[str]:
+    """Names of the repository's own images that the last commit affects."""
+    names = {image["name"] for image in checkout.images("--changed-since=HEAD~1", *options)}
+    return names - IGNORE_FILES.keys()

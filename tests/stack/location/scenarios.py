@@ -8,6 +8,7 @@ import signal
 import time
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 
 # A module that the code server loads and a run of this job does not.
 if os.environ.get("DAGSTER_RUN_JOB_NAME") == "import_fails_job":
@@ -164,11 +165,29 @@ def soon_stale() -> None:
     """Nobody makes it anew."""
 
 
+# Another location's asset, as one that somebody else makes.
+foreign_asset = dg.AssetSpec("my_analytics_asset")
+
+
+@dg.sensor(asset_selection=dg.AssetSelection.assets("my_analytics_asset"))
+def reaching_sensor() -> dg.RunRequest:
+    """Asks for a backfill of another location's asset."""
+    return dg.RunRequest(
+        asset_graph_subset=AssetGraphSubset(non_partitioned_asset_keys={foreign_asset.key})
+    )
+
+
+@dg.sensor(job=tick_job)
+def honest_sensor() -> dg.RunRequest:
+    """Asks for a run of its own, once."""
+    return dg.RunRequest(run_key="once", tags={"dagster/image": "other", "team": "scenarios"})
+
+
 # One location of the two is enough.
 first = os.environ["DAGSTER_LOCATION_NAME"] == "scenarios"
 
 defs = dg.Definitions(
-    assets=[soon_stale] if first else [],
+    assets=[soon_stale, foreign_asset] if first else [],
     jobs=[
         tick_job,
         hanging_job,
@@ -183,5 +202,6 @@ defs = dg.Definitions(
         vanishing_job,
     ],
     schedules=[tick_schedule] if first and os.environ.get("TICKS") != "no" else [],
+    sensors=[reaching_sensor, honest_sensor] if first else [],
     executor=dg.in_process_executor,
 )

@@ -147,6 +147,7 @@ def test_the_same_load_twice_at_once(stack: Stack) -> None:
     assert stack.sql("SELECT count(*) - count(DISTINCT order_id) FROM raw.orders") == [["0"]]
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_in_the_middle_of_a_load_changes_nothing(stack: Stack) -> None:
     stack.sql("DELETE FROM raw.orders WHERE order_id % 3 = 0")
     before = row_versions(stack)

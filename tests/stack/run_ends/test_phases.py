@@ -46,6 +46,7 @@ def imports(run: Run) -> None:
     assert id and "importing for ever" in run.stack.run("docker", "logs", id)
 
 
+@pytest.mark.long
 def test_killed_while_it_starts(stack: Stack) -> None:
     run = launch(stack, "scenarios", "import_hangs_job", tags=ONCE)
     until(lambda: imports(run), seconds=60)

@@ -31,8 +31,8 @@ def delay(run: Run) -> float:
     ("code", "words"),
     [
         (137, ["SIGKILL", "exit code 137", "leaving now"]),
-        (3, ["exit code 3", "leaving now"]),
-        (0, ["without finishing the run", "exit code 0"]),
+        pytest.param(3, ["exit code 3", "leaving now"], marks=pytest.mark.long),
+        pytest.param(0, ["without finishing the run", "exit code 0"], marks=pytest.mark.long),
     ],
 )
 def test_a_process_that_just_ends(stack: Stack, code: int, words: list[str]) -> None:
@@ -64,6 +64,7 @@ def test_an_import_that_fails_in_the_container(stack: Stack) -> None:
     assert "no flux capacitor in this container" in run.text()
 
 
+@pytest.mark.long
 def test_docker_kill(stack: Stack) -> None:
     run = launch(stack, "scenarios", "hanging_job", tags=ONCE)
     run.wait("STARTED")

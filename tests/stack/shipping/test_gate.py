@@ -44,14 +44,14 @@ DagsterLibraryRegistry._libraries["dagster"] = "1.99.0"
             JOB + "\n\n@dg.job(name='sync_users_job')\ndef another() -> None:\n    say_release()\n",
             "sync_users_job",
         ),
-        (
+        further(
             JOB + "\n\nclass Api(dg.ConfigurableResource):\n    token: str\n\n\n@dg.definitions\n"
             "def api() -> dg.Definitions:\n"
             "    return dg.Definitions(resources={'api': Api(token=dg.EnvVar('API_TOKEN'))})\n",
             "variables that its resources read are not set: API_TOKEN (for api)",
         ),
         further(PATCHED_VERSION, "built with Dagster 1.99.0, and the control plane with 1.13.27"),
-        ("import os\n\nos.kill(os.getpid(), 9)\n", "exit code 137"),
+        further("import os\n\nos.kill(os.getpid(), 9)\n", "exit code 137"),
     ],
     ids=["import", "exception", "definition", "variable", "dagster", "killed"],
 )

@@ -44,6 +44,7 @@ def forget_requests(users_api: HTTPServer) -> None:
     users_api.clear()
 
 
+@pytest.mark.long
 def test_an_api_that_stays_down_fails_the_run_and_keeps_the_table(
     stack: Stack, users_api: HTTPServer
 ) -> None:

@@ -71,6 +71,23 @@ def test_a_container_that_wrote_nothing_and_never_started() -> None:
     assert "lived not at all" in text
 
 
+def test_a_container_without_a_limit_that_lived_for_no_time() -> None:
+    container = ended(1, FinishedAt="2026-01-01T00:00:00Z") | {"HostConfig": {"Memory": None}}
+    text = explain(container, "")
+    assert "killed for memory: no, memory limit none, lived 0.0 s" in text
+
+
+@pytest.mark.parametrize("code", [126, 127, 255])
+def test_what_a_code_of_docker_s_means(code: int) -> None:
+    words = {126: "cannot be executed", 127: "was not found", 255: "with Docker Engine or with the"}
+    assert words[code] in explain(ended(code), "")
+
+
+def test_a_code_that_is_no_signal() -> None:
+    assert "its program failed with exit code 128." in explain(ended(128), "")
+    assert "it was ended by signal 1." in explain(ended(129), "")
+
+
 def test_when_it_ended() -> None:
     expected = datetime(2026, 1, 1, 0, 0, 12, 623456, UTC)
     assert ended_at(ended(0)) == expected

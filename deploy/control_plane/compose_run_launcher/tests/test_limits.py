@@ -37,24 +37,30 @@ def service(**labels: str) -> dict[str, Any]:
         ("7340032", 7340032),
         ("7340032b", 7340032),
         (" 8192K ", 8 * 2**20),
+        # The least that Docker takes.
+        ("6m", 6 * 2**20),
     ],
 )
 def test_memory(text: str, size: int) -> None:
     assert parse_memory("tag", text) == size
 
 
-@pytest.mark.parametrize("text", ["", "2x", "-1g", "g", "1m", "0", "1 g", "1e9", "\u0663g"])
+@pytest.mark.parametrize(
+    "text", ["", "2x", "-1g", "g", "1m", "6291455", "0", "1 g", "1e9", "\u0663g"]
+)
 def test_no_memory(text: str) -> None:
     with pytest.raises(BadLimit, match=r"tag docker/memory.*512m or 2g"):
         limits({"docker/memory": text}, service())
 
 
-@pytest.mark.parametrize(("text", "nano"), [("1.5", 1_500_000_000), ("2", 2_000_000_000)])
+@pytest.mark.parametrize(
+    ("text", "nano"), [("1.5", 1_500_000_000), ("2", 2_000_000_000), ("0.01", 10_000_000)]
+)
 def test_cpus(text: str, nano: int) -> None:
     assert parse_cpus("tag", text) == nano
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "all", "1,5", "0.001", "nan", "inf"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "all", "1,5", "0.0099", "nan", "inf"])
 def test_no_cpus(text: str) -> None:
     with pytest.raises(BadLimit, match=r"tag docker/cpus.*such as 1\.5"):
         limits({"docker/cpus": text}, service())
@@ -80,6 +86,11 @@ def test_more_than_the_service_needs_a_ceiling_that_says_so() -> None:
     assert granted.memory == 4 * GIB
 
 
+def test_as_much_as_is_allowed_is_not_capped() -> None:
+    granted = limits({"docker/memory": "1g", "docker/cpus": "1"}, service(max_memory="1024m"))
+    assert (granted.memory, granted.nano_cpus, granted.capped) == (GIB, 10**9, ())
+
+
 def test_a_service_without_limits_grants_what_is_asked_for() -> None:
     unlimited = {"HostConfig": {"Memory": 0, "NanoCpus": 0}, "Config": {"Labels": None}}
     granted = limits({"docker/memory": "8g", "docker/cpus": "3"}, unlimited)
@@ -98,8 +109,22 @@ def test_limits_are_written_with_what_hangs_on_them() -> None:
     assert host["Memory"] == GIB // 2
     assert "MemorySwap" not in host
     assert host["NanoCpus"] == 10**9
-    assert host["CpuShares"] < 1024
-    assert host["OomScoreAdj"] > 0
+    # Half of a server's weight, and the first to go.
+    assert (host["CpuShares"], host["OomScoreAdj"]) == (512, 500)
+
+
+def test_cpus_are_written_whatever_the_service_has() -> None:
+    for own in ({"NanoCpus": 10**9}, {}):
+        host = {"Memory": GIB, "MemorySwap": 2 * GIB, **own}
+        apply(host, limits({"docker/cpus": "0.5"}, service()))
+        assert host["NanoCpus"] == 5 * 10**8
+
+
+def test_what_a_service_does_not_limit_is_left_out() -> None:
+    unlimited = {"HostConfig": {}, "Config": {"Labels": None}}
+    host: dict[str, Any] = {}
+    apply(host, limits({}, unlimited))
+    assert host.keys() == {"CpuShares", "OomScoreAdj"}
 
 
 def test_unchanged_limits_keep_the_services_swap() -> None:
@@ -124,7 +149,7 @@ def test_no_memory_limit_is_no_change() -> None:
 
 def test_a_timeout_is_shown_and_given_to_dagster() -> None:
     granted = limits({"dagster/max_runtime": "90"}, service())
-    assert "timeout 90 s" in granted.describe()
+    assert granted.describe() == "memory 1024 MiB, CPUs 1, timeout 90 s"
     assert granted.tags() == {"dagster/max_runtime": "90"}
 
 
@@ -132,6 +157,10 @@ def test_a_timeout_is_capped_by_the_location() -> None:
     granted = limits({"dagster/max_runtime": "90"}, service(max_runtime="60"))
     assert granted.timeout_s == 60
     assert "dagster/max_runtime asked for 90" in granted.describe()
+
+
+def test_the_shortest_timeout() -> None:
+    assert limits({"dagster/max_runtime": "1"}, service()).timeout_s == 1
 
 
 def test_a_locations_timeout_is_its_runs_default() -> None:

@@ -23,6 +23,12 @@ def test_between_shrinking_and_growing_nothing_changes(free: int, shrink: bool, 
     assert (must_shrink(memory, 10), may_grow(memory, 10)) == (shrink, grow)
 
 
+def test_a_host_that_is_all_free() -> None:
+    """However much is to be left free, a host that has it all has room."""
+    assert may_grow(Memory(100, 100), 99)
+    assert may_grow(Memory(100, 100), 100)
+
+
 def test_a_share_that_no_host_has() -> None:
     assert must_shrink(Memory(98, 100), 99)
     assert not may_grow(Memory(98, 100), 99)

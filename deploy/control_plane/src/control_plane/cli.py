@@ -58,6 +58,9 @@ def migrate(
     ],
     sql_dir: Annotated[Path, typer.Option("--sql", help="The folder deploy/postgres.")],
     names: Annotated[str, typer.Option("--locations", help="Code locations, by commas.")],
+    connections: Annotated[
+        int, typer.Option(envvar="LOCATION_CONNECTIONS", min=5, help="Each location's, at most.")
+    ] = 60,
     step_logs: Annotated[
         Path | None, typer.Option(help="Gets a folder for each location's step logs.")
     ] = None,
@@ -77,7 +80,7 @@ def migrate(
         location_passwords = {
             name: secrets.read(secret_dir, f"{name}_password") for name in names.split(",")
         }
-        database.provision(server, control_password, location_passwords, sql_dir)
+        database.provision(server, control_password, location_passwords, sql_dir, connections)
         migrate_instance(server, control_password)
         set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")
         database.grant_run_rights(server, sql_dir)

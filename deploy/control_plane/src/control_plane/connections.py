@@ -7,6 +7,8 @@ from typing import Any
 from dagster import DagsterInstance
 from sqlalchemy import event, exc
 
+from control_plane.internals.daemon import connects_of
+
 _RECYCLE_S = 3600
 _MAX_OVERFLOW = 20
 
@@ -17,10 +19,7 @@ def keep_connections(instance: DagsterInstance) -> None:
     By default Dagster opens one for every query, which costs both sides more than the query.
     """
     instance.optimize_for_webserver(0, _RECYCLE_S, _MAX_OVERFLOW)
-    runs: Any = instance.run_storage
-    events: Any = instance.event_log_storage
-    ticks: Any = instance.schedule_storage
-    for connect in (runs.connect, events.index_connection, ticks.connect):
+    for connect in connects_of(instance):
         with connect() as connection:
             event.listen(connection.engine, "checkout", _check)
 

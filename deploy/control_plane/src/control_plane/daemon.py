@@ -11,14 +11,23 @@ from pathlib import Path
 
 import click
 from dagster import DagsterInstance
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._daemon.controller import daemon_controller_from_instance
-from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 
 from control_plane.connections import keep_connections
+from control_plane.internals.daemon import (
+    WorkspaceFileTarget,
+    capture_interrupts,
+    check_freshness_by,
+    daemon_controller_from_instance,
+    setup_interrupt_handlers,
+    workspace_of,
+)
 from control_plane.one_order import keep_one_order
+from control_plane.own_requests import keep_requests_in_their_repository
+from control_plane.pool_default import publish_pool_default
 from control_plane.queue_daemon import daemons
 from control_plane.served import ServedFile
+from control_plane.session_limits import SessionLimits
+from control_plane.unreadable_runs import read_around_unreadable_runs
 from control_plane.workspace_watch import PromptRefresh
 
 
@@ -38,8 +47,11 @@ def main(workspace: Path, served: Path | None) -> None:
     """Run Dagster's daemon, and the run launcher's watch beside it."""
     setup_interrupt_handlers()
     keep_one_order()
+    read_around_unreadable_runs()
+    keep_requests_in_their_repository()
     with capture_interrupts(), DagsterInstance.get() as instance:
         keep_connections(instance)
+        publish_pool_default(instance)
         instance.run_launcher.watch()  # type: ignore[attr-defined]  # by dagster.yaml
         target = WorkspaceFileTarget([str(workspace)])
         with daemon_controller_from_instance(
@@ -47,12 +59,11 @@ def main(workspace: Path, served: Path | None) -> None:
         ) as controller:
             share_log_format("compose_run_launcher")
             share_log_format("control_plane")
+            SessionLimits(instance).start()
             if served is not None:
-                # The controller keeps what it loads to itself.
-                ServedFile(controller._workspace_process_context, served).start()
-            controller.check_workspace_freshness = PromptRefresh(  # type: ignore[method-assign]
-                workspace, controller.check_workspace_freshness
-            )
+                ServedFile(workspace_of(controller), served).start()
+            refresh = PromptRefresh(workspace, controller.check_workspace_freshness)
+            check_freshness_by(controller, refresh)
             controller.check_daemon_loop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ RUN_ROLE = "dagster_run"
 INSTANCE_DATABASE = "dagster"
 WAREHOUSE_DATABASE = "warehouse"
 _START_DEADLINE_S = 60
+_LOCK_DEADLINE_S = 30
+_AS_SUPERUSER = "-- Run as the superuser"
+# How much one statement of a location may put into temporary files in Dagster's database.
+_TEMP_FILE_LIMIT = "256MB"
 
 
 @dataclass(frozen=True)
@@ -83,25 +88,48 @@ def _log_in(server: Server, database: str, password: str) -> Any:
 
 
 def provision(
-    server: Server, control_password: str, location_passwords: Mapping[str, str], sql_dir: Path
+    server: Server,
+    control_password: str,
+    location_passwords: Mapping[str, str],
+    sql_dir: Path,
+    connections: int,
 ) -> None:
     """Make roles and databases, then what each location owns in the warehouse.
 
     ``location_passwords`` maps a location's name, which is its role, to its password.
     ``sql_dir`` is deploy/postgres: ``warehouse/<location>.sql`` per location; one without a file
-    owns a schema of its own name.
+    owns a schema of its own name. ``connections``: how many a location may hold at once.
     """
     with connect(server, "postgres") as connection, connection.cursor() as cursor:
         _ensure_role(cursor, "postgres", server.password)
         _ensure_role(cursor, CONTROL_ROLE, control_password)
+        # The server keeps reserved_connections for it, whatever locations take.
+        cursor.execute(f"GRANT pg_use_reserved_connections TO {CONTROL_ROLE}")
         _ensure_role(cursor, RUN_ROLE, None)
         for role, password in location_passwords.items():
             _ensure_role(cursor, role, password)
             cursor.execute(
                 sql.SQL("GRANT {} TO {}").format(sql.Identifier(RUN_ROLE), sql.Identifier(role))
             )
+            # Neither can be changed by the role itself.
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
+                    sql.Identifier(role), sql.Literal(connections)
+                )
+            )
+        # Postgres lets everybody in there by default.
+        cursor.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
     for database, owner in ((INSTANCE_DATABASE, CONTROL_ROLE), (WAREHOUSE_DATABASE, "postgres")):
         _ensure_database(server, database, owner, location_passwords)
+    with connect(server, INSTANCE_DATABASE) as connection, connection.cursor() as cursor:
+        for role in location_passwords:
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} IN DATABASE {} SET temp_file_limit = {}").format(
+                    sql.Identifier(role),
+                    sql.Identifier(INSTANCE_DATABASE),
+                    sql.Literal(_TEMP_FILE_LIMIT),
+                )
+            )
     with connect(server, WAREHOUSE_DATABASE) as connection, connection.cursor() as cursor:
         for location in location_passwords:
             path = sql_dir / "warehouse" / f"{location}.sql"
@@ -115,9 +143,39 @@ def _own_schema(location: str) -> sql.Composed:
 
 
 def grant_run_rights(server: Server, sql_dir: Path) -> None:
-    """Let runs report to Dagster's tables, which must exist by now."""
+    """Bring rights, row security and guards on Dagster's tables up to date; these must exist.
+
+    What has been applied is recorded, because it takes locks that running runs would wait for.
+    Raises StackError when another session keeps a table locked.
+    """
+    files = sorted((sql_dir / "dagster").glob("*.sql"))
+    texts = [file.read_text() for file in files]
     with connect(server, INSTANCE_DATABASE) as connection, connection.cursor() as cursor:
-        cursor.execute((sql_dir / "run_rights.sql").read_text())
+        state = _rights_state(cursor, texts)
+        cursor.execute("SELECT obj_description(to_regnamespace('control'), 'pg_namespace')")
+        if cursor.fetchone() == (state,):
+            return
+        cursor.execute("SET LOCAL lock_timeout = %s", (f"{_LOCK_DEADLINE_S}s",))
+        for file, text in zip(files, texts, strict=True):
+            # The superuser only where the file says so: functions act with their owner's rights.
+            owner = "postgres" if text.startswith(_AS_SUPERUSER) else CONTROL_ROLE
+            cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
+            try:
+                cursor.execute(text)
+            except psycopg2.errors.LockNotAvailable:
+                raise StackError(
+                    f"{file.name}: Dagster's tables stayed locked for {_LOCK_DEADLINE_S} s by "
+                    "another session. Fix: run this again when the daemon runs, which ends such "
+                    "sessions."
+                ) from None
+        cursor.execute(sql.SQL("COMMENT ON SCHEMA control IS {}").format(sql.Literal(state)))
+
+
+def _rights_state(cursor: Any, texts: list[str]) -> str:
+    """What the rights depend on, as one hash: their text, and Dagster's schema."""
+    cursor.execute("SELECT string_agg(version_num, ',') FROM alembic_version")
+    (revision,) = cursor.fetchone()
+    return hashlib.sha256("\0".join([*texts, str(revision)]).encode()).hexdigest()
 
 
 def _ensure_role(cursor: Any, role: str, password: str | None) -> None:

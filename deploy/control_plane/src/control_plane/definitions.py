@@ -9,18 +9,23 @@ from typing import Any
 
 import dagster
 from dagster import DagsterError
-from dagster._check import CheckError
-from dagster._core.definitions.assets.definition.asset_spec import AssetExecutionType
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
-from dagster._core.remote_representation.external_data import RepositoryErrorSnap, RepositorySnap
-from dagster._grpc.client import DagsterGrpcClient
-from dagster._grpc.types import ListRepositoriesResponse
-from dagster._serdes import deserialize_value, serialize_value
-from dagster_shared.error import SerializableErrorInfo
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from control_plane.errors import StackError
+from control_plane.internals.code_servers import (
+    AssetExecutionType,
+    CheckError,
+    DagsterGrpcClient,
+    DagsterUserCodeUnreachableError,
+    GrpcServerCodeLocationOrigin,
+    ListRepositoriesResponse,
+    RemoteRepositoryOrigin,
+    RepositoryErrorSnap,
+    RepositorySnap,
+    SerializableErrorInfo,
+    deserialize_value,
+    serialize_value,
+)
 
 # Where a definition stands in its source, and what differs from process to process.
 _NOT_THE_DEFINITION = {"__class__", "metadata_fields", "execution_set_identifier"}

@@ -6,14 +6,12 @@ a page of another origin can make; docs/web-gateway.md describes the same rules 
 
 from __future__ import annotations
 
-from typing import Any
-
-from dagster_webserver.cli import main
-from dagster_webserver.webserver import DagsterWebserver
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from control_plane.internals import webserver
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
@@ -67,15 +65,10 @@ class LoopbackGuard:
 
 
 def guard() -> None:
-    """Let every webserver of this process have the middleware; Dagster has no setting for it."""
-    given = DagsterWebserver.build_middleware
-
-    def build_middleware(webserver: Any) -> list[Middleware]:
-        return [Middleware(LoopbackGuard), *given(webserver)]
-
-    DagsterWebserver.build_middleware = build_middleware  # type: ignore[assignment, method-assign]
+    """Let every webserver of this process have the middleware, or end the process."""
+    webserver.prepend_middleware(Middleware(LoopbackGuard))
 
 
 if __name__ == "__main__":
     guard()
-    main()  # type: ignore[no-untyped-call]
+    webserver.main()  # type: ignore[no-untyped-call]

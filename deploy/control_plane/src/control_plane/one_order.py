@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any
 
-from dagster._grpc.client import DagsterGrpcClient
-
-_GIVEN = "_given_server_address"
+from control_plane.internals.code_servers import translate_addresses
 
 
 def keep_one_order() -> None:
     """Let this process's clients of code servers try a name's addresses in one order."""
-    # Read whenever a call opens its connection; Dagster has no setting for it.
-    DagsterGrpcClient._server_address = property(_get, _set)  # type: ignore[assignment]
+    translate_addresses(target)
 
 
 def target(address: str) -> str:
@@ -36,11 +32,3 @@ def target(address: str) -> str:
         return address
     ordered = sorted({str(one[4][0]) for one in found}, key=ipaddress.ip_address)
     return "ipv4:" + ",".join(f"{ip}:{port}" for ip in ordered)
-
-
-def _get(client: Any) -> str:
-    return target(getattr(client, _GIVEN))
-
-
-def _set(client: Any, address: str) -> None:
-    setattr(client, _GIVEN, address)

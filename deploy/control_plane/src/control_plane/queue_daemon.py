@@ -10,10 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.workspace.context import IWorkspaceProcessContext
-from dagster._daemon.controller import create_daemons_from_instance
-from dagster._daemon.daemon import DagsterDaemon
-from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from sqlalchemy.exc import OperationalError
+
+from control_plane.internals.daemon import (
+    DagsterDaemon,
+    IWorkspaceProcessContext,
+    QueuedRunCoordinatorDaemon,
+    create_daemons_from_instance,
+)
+from control_plane.unreadable_runs import fail, why_unreadable
 
 _LOOK_S = 0.1
 # With runs left over that may not start yet, it is somebody's end that has to be waited for.
@@ -54,7 +59,8 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
     def _get_runs_to_dequeue(
         self, instance: DagsterInstance, *arguments: Any, **named: Any
     ) -> list[DagsterRun]:
-        runs = super()._get_runs_to_dequeue(instance, *arguments, **named)
+        found = super()._get_runs_to_dequeue(instance, *arguments, **named)
+        runs = [run for run in found if not _is_failed_as_unreadable(instance, run)]
         if not runs:
             return runs
         recent = RunsFilter(
@@ -63,6 +69,27 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
         )
         starting = len(instance.get_run_ids(recent, limit=MOST_STARTING))
         return runs[: MOST_STARTING - starting]
+
+    def _dequeue_run(
+        self, instance: DagsterInstance, workspace: Any, run: DagsterRun, *rest: Any, **named: Any
+    ) -> bool:
+        """A run that cannot be dequeued ends, and does not take its place in the next round."""
+        try:
+            return super()._dequeue_run(instance, workspace, run, *rest, **named)
+        except OperationalError:
+            # The database is away: that is nothing of the run's.
+            raise
+        except Exception as error:
+            fail(instance, run, f"The run cannot be taken from the queue: {error}")
+            return False
+
+
+def _is_failed_as_unreadable(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether the run's row cannot be read; then the run has ended."""
+    why = why_unreadable(run)
+    if why is not None:
+        fail(instance, run, f"The run's row in Dagster's database cannot be read: {why}")
+    return why is not None
 
 
 def daemons(instance: DagsterInstance) -> Iterable[DagsterDaemon[Any]]:

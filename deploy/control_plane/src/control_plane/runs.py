@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-from dagster._core.storage.tags import DOCKER_IMAGE_TAG
+
+from control_plane.internals.runs import DOCKER_IMAGE_TAG, NOT_FINISHED_STATUSES
 
 _PAGE = 1000
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from compose_run_launcher.endless import Endless
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
-from dagster._core.workspace.context import IWorkspaceProcessContext, WorkspaceProcessContext
 
 from control_plane.files import replace
+from control_plane.internals.daemon import (
+    DagsterUserCodeUnreachableError,
+    GrpcServerCodeLocation,
+    IWorkspaceProcessContext,
+    WorkspaceProcessContext,
+)
 
 _PAUSE_S = 0.5
 # Dagster's own look is once a second, and loading takes a moment.

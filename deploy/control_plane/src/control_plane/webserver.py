@@ -3,12 +3,13 @@ step's log in its location's folder alone."""
 
 from __future__ import annotations
 
-from dagster_webserver.cli import main
-
 from control_plane import step_logs
+from control_plane.internals.webserver import main
 from control_plane.one_order import keep_one_order
+from control_plane.unreadable_runs import read_around_unreadable_runs
 
 if __name__ == "__main__":
     keep_one_order()
+    read_around_unreadable_runs()
     step_logs.keep_apart()
     main()  # type: ignore[no-untyped-call]

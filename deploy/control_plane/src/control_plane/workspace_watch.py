@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dagster._daemon.controller import RELOAD_WORKSPACE_INTERVAL
+from control_plane.internals.daemon import RELOAD_WORKSPACE_INTERVAL
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ def server_command(home: Home, port: int) -> list[str]:
         "listen_addresses": "127.0.0.1",
         "port": str(port),
         "unix_socket_directories": "",
-        # Every run and step holds a few connections.
-        "max_connections": "200",
+        # As in docker-compose.yml; the reserved ones are the control plane's.
+        "max_connections": "300",
+        "reserved_connections": "60",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

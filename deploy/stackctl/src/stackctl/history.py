@@ -38,26 +38,28 @@ class Files:
     folder: Path = ROOT
 
     @cached_property
-    def identities(self) -> dict[str, str]:
-        """What each path holds: mode and content at a commit, "" where they stand now."""
-        if not self.commit:
-            listed = git(
-                *("ls-files", "-z", "--cached", "--others", "--exclude-standard"),
-                folder=self.folder,
-            )
-            paths = filter(None, listed.split("\0"))
-            return {path: "" for path in paths if (self.folder / path).is_file()}
-        entries = git("ls-tree", "-r", "-z", "--full-tree", self.commit, folder=self.folder)
-        pairs = (entry.partition("\t") for entry in entries.split("\0") if entry)
-        return {path: identity for identity, _, path in pairs}
+    def paths(self) -> frozenset[str]:
+        """All paths, relative to ``folder``."""
+        command = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        if self.commit:
+            command = ["ls-tree", "-r", "-z", "--full-tree", "--name-only", self.commit]
+        listed = filter(None, git(*command, folder=self.folder).split("\0"))
+        # What is deleted and not yet committed is listed, too.
+        return frozenset(path for path in listed if self.commit or (self.folder / path).is_file())
 
     def read(self, path: str) -> str:
         """A file's text. Raises StackctlError where there is none."""
-        if path not in self.identities:
+        if path not in self.paths:
             raise StackctlError(f"there is no {path} at {self.commit or 'this place'}")
         if self.commit:
             return git("show", f"{self.commit}:{path}", folder=self.folder)
         return (self.folder / path).read_text()
+
+
+def changed_paths(commit: str, folder: Path = ROOT) -> list[str]:
+    """Files added, removed or changed, in content or mode, between ``commit`` and HEAD."""
+    listed = git("diff-tree", "-r", "-z", "--name-only", commit, "HEAD", folder=folder)
+    return list(filter(None, listed.split("\0")))
 
 
 def fork_point(reference: str, folder: Path = ROOT) -> str:

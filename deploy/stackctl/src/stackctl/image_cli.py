@@ -1,4 +1,4 @@
-"""`stackctl images`: which images there are, and which of them a change makes anew."""
+"""`stackctl images`: which images there are, and which of them a change affects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 from stackctl.console import out
 from stackctl.docker import COMPOSE_FILE, ROOT, DockerError, docker
 from stackctl.errors import StackctlError
-from stackctl.history import Files, fork_point
-from stackctl.image_inputs import Image, images_of
+from stackctl.history import Files, changed_paths, fork_point
+from stackctl.image_inputs import Image, images_of, is_inside
 
 
 def images(
@@ -35,15 +35,15 @@ def images(
     if changed_since:
         before = Files(fork_point(changed_since))
         # Without a compose file at that commit, everything is new.
-        old = images_of(compose_config(before), before) if COMPOSE_FILE in before.identities else []
-        found = changed(old, before, found, now, tests=tests)
+        old = images_of(compose_config(before), before) if COMPOSE_FILE in before.paths else []
+        found = changed(old, found, changed_paths(before.commit), tests=tests)
     if locations:
         found = [image for image in found if image.location]
     if as_json:
         out.print_json(json.dumps([_entry(image, now, files) for image in found]), indent=None)
         return
     for image in found:
-        held = _held(image, now)
+        held = _inputs(image, now)
         out.print(f"{image.name}: {len(held)} files", markup=False)
         for path in held if files else []:
             out.print(f"  {path}", markup=False)
@@ -59,44 +59,31 @@ def compose_config(files: Files) -> dict[str, Any]:
         )
     except DockerError as error:
         where = f" at {files.commit}" if files.commit else ""
-        raise StackctlError(f"{COMPOSE_FILE}{where} does not hold: {error}") from None
+        raise StackctlError(f"{COMPOSE_FILE}{where} is invalid: {error}") from None
     config: dict[str, Any] = json.loads(resolved)
     return config
 
 
 def changed(
-    old: list[Image], before: Files, new: list[Image], now: Files, *, tests: bool = False
+    old: list[Image], new: list[Image], paths: list[str], *, tests: bool = False
 ) -> list[Image]:
-    """The images of ``new`` that another recipe makes than in ``old``, or other files.
+    """The images of ``new`` that are built differently than in ``old``, or from changed ``paths``.
 
-    With ``tests`` also those of locations of whose folder any file differs.
+    With ``tests`` also the locations that have any of ``paths`` in their folder.
     """
-    former = {image.name: image for image in old}
+    former = {image.name: image.build for image in old}
     return [
         image
         for image in new
-        if image.name not in former
-        or image.recipe != former[image.name].recipe
-        or _content(image, now) != _content(former[image.name], before)
-        or (tests and image.location and _folder(image, now) != _folder(image, before))
+        if image.build != former.get(image.name)
+        or any(map(image.is_made_of, paths))
+        or (tests and image.location and any(is_inside(path, image.context) for path in paths))
     ]
 
 
-def _content(image: Image, files: Files) -> dict[str, str]:
-    """Where a file lies counts as well as what it holds."""
-    return {path: what for path, what in files.identities.items() if image.holds(path)}
-
-
-def _folder(image: Image, files: Files) -> dict[str, str]:
-    inside = f"{image.context}/"
-    return {path: what for path, what in files.identities.items() if path.startswith(inside)}
-
-
-def _held(image: Image, files: Files) -> list[str]:
-    """Its files, and those that say which they are."""
-    rules = (image.dockerfile, f"{image.dockerfile}.dockerignore")
-    return sorted(path for path in files.identities if image.holds(path) or path in rules)
+def _inputs(image: Image, files: Files) -> list[str]:
+    return sorted(filter(image.is_made_of, files.paths))
 
 
 def _entry(image: Image, files: Files, with_files: bool) -> dict[str, Any]:
-    return image.as_json() | ({"files": _held(image, files)} if with_files else {})
+    return image.as_json() | ({"files": _inputs(image, files)} if with_files else {})

@@ -1,8 +1,13 @@
-"""What the images of docker-compose.yml are made of, derived from the file and its Dockerfiles."""
+"""Which files of the repository each image of docker-compose.yml is made of.
+
+A rule about folders, which reads no Dockerfile: an image is made of its build contexts, its
+Dockerfile and its ignore file. The rule may name files that no instruction copies, but never
+misses one: tests/stack/images compares it with what BuildKit sends.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import posixpath
 import re
 from collections.abc import Mapping
@@ -10,60 +15,61 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackctl.dockerfile import Dockerfile, Source
-from stackctl.dockerignore import NOTHING, Ignored, segment_regex
 from stackctl.errors import StackctlError
 from stackctl.history import Files
 from stackctl.stack import Stack
+
+# What the rule understands of an ignore file's patterns; any other pattern leaves nothing out.
+_PLAIN_PATH = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
+
+# Contexts that hold no files of the repository; their addresses are part of the build section.
+_ELSEWHERE = ("docker-image://", "https://", "http://")
 
 
 @dataclass(frozen=True)
 class Image:
     """One image, with all paths relative to the repository.
 
-    ``recipe`` is what makes it beside files: build arguments and the instructions that it needs.
-    ``location`` is "" for the images of the control plane.
+    ``location`` is "" for the images of the control plane. ``build`` is the resolved section of
+    the compose file. ``inputs`` are files and folders, each with the folders left out of it.
     """
 
     name: str
     location: str
     tag: str
+    build: Mapping[str, Any]
     context: str
     dockerfile: str
-    target: str
     additional_contexts: Mapping[str, str]
-    arguments: Mapping[str, str]
-    recipe: str
-    sources: frozenset[Source]
-    ignored: Mapping[str, Ignored]
+    inputs: Mapping[str, tuple[str, ...]]
 
-    def holds(self, path: str) -> bool:
-        """Whether the image is made with the file at ``path``, by its content."""
-        return any(self._selects(source, path) for source in self.sources)
-
-    def _selects(self, source: Source, path: str) -> bool:
-        folder = self.additional_contexts[source.context] if source.context else self.context
-        inside = _inside(folder, path)
-        if not inside or inside in self.ignored[source.context]:
-            return False
-        return _matches(posixpath.normpath(source.path.lstrip("/") or "."), inside)
+    def is_made_of(self, path: str) -> bool:
+        """Whether the file at ``path`` is one of its inputs."""
+        return any(
+            is_inside(path, folder) and not any(is_inside(path, one) for one in left_out)
+            for folder, left_out in self.inputs.items()
+        )
 
     def as_json(self) -> dict[str, Any]:
         """For a build matrix; lists hold name=value, as the options of a build do."""
+        arguments = self.build.get("args") or {}
         return {
             "name": self.name,
             "location": self.location,
             "image": self.tag,
             "context": self.context,
             "dockerfile": self.dockerfile,
-            "target": self.target,
+            "target": self.build.get("target") or "",
             "additional_contexts": [f"{k}={v}" for k, v in self.additional_contexts.items()],
-            "args": [f"{name}={value}" for name, value in sorted(self.arguments.items())],
+            "args": [f"{name}={value}" for name, value in sorted(arguments.items())],
         }
 
 
 def images_of(config: Mapping[str, Any], files: Files) -> list[Image]:
-    """The images that a resolved compose file builds, in its order, as ``files`` make them."""
+    """The images that a resolved compose file builds, in its order.
+
+    Raises StackctlError for a context or Dockerfile outside the repository.
+    """
     locations = set(Stack(dict(config)).locations)
     services: Mapping[str, Any] = config["services"]
     return [
@@ -73,86 +79,56 @@ def images_of(config: Mapping[str, Any], files: Files) -> list[Image]:
     ]
 
 
+def is_inside(path: str, folder: str) -> bool:
+    """Whether ``path`` is ``folder`` itself or lies in it."""
+    return folder in {".", path} or path.startswith(f"{folder}/")
+
+
 def _image(name: str, service: Mapping[str, Any], files: Files, location: str) -> Image:
     build = service["build"]
-    if "dockerfile_inline" in build:
-        raise StackctlError(f"{name}: dockerfile_inline is not understood. Way out: use a file")
-    context = _relative(name, build["context"], files.folder)
+
+    def relative(path: str) -> str:
+        found = os.path.relpath(path, files.folder)
+        if not Path(path).is_absolute() or found.split("/")[0] == "..":
+            raise StackctlError(
+                f"{name}: {path!r} is not in this repository, so its changes cannot be seen."
+                " Fix: build from folders of the repository"
+            )
+        return found
+
+    context = relative(build["context"])
+    dockerfile = relative(posixpath.join(build["context"], build.get("dockerfile") or "Dockerfile"))
     contexts = {
-        key: _relative(name, value, files.folder)
+        key: relative(value)
         for key, value in (build.get("additional_contexts") or {}).items()
-        if "://" not in value
+        if not value.startswith(_ELSEWHERE)
     }
-    path = posixpath.normpath(posixpath.join(context, build.get("dockerfile") or "Dockerfile"))
-    dockerfile = Dockerfile(path, files.read(path))
-    arguments = {key: str(value) for key, value in (build.get("args") or {}).items()}
-    target = build.get("target") or ""
-    stages = dockerfile.needed(target, arguments)
-    sources = {source for stage in stages for source in dockerfile.sources(stage)}
-    # A context takes precedence over a stage of its name; FROM would need an image of it.
-    if clash := {stage.base for stage in stages} & contexts.keys():
-        raise dockerfile.refuse(f"FROM {min(clash)}, which is a context,")
+    # BuildKit reads the first one that exists.
+    ignore_files = (f"{dockerfile}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
+    ignore_file = next((path for path in ignore_files if path in files.paths), None)
+    patterns = files.read(ignore_file).splitlines() if ignore_file else []
+    whole = (dockerfile, *ignore_files, *contexts.values())
     return Image(
         name=name,
         location=location,
         tag=str(service.get("image") or ""),
+        build=build,
         context=context,
-        dockerfile=path,
-        target=target,
+        dockerfile=dockerfile,
         additional_contexts=contexts,
-        arguments=arguments,
-        recipe=json.dumps(
-            [
-                _without_root(build, files.folder),
-                dockerfile.directives,
-                dict(dockerfile.global_arguments),
-                [repr(stage) for stage in stages],
-            ],
-            sort_keys=True,
-        ),
-        sources=frozenset(one for one in sources if not one.context or one.context in contexts),
-        ignored={
-            "": _ignored(files, f"{path}.dockerignore", posixpath.join(context, ".dockerignore")),
-            **{
-                key: _ignored(files, posixpath.join(folder, ".dockerignore"))
-                for key, folder in contexts.items()
-            },
-        },
+        inputs=_context_inputs(context, patterns) | dict.fromkeys(whole, ()),
     )
 
 
-def _ignored(files: Files, *candidates: str) -> Ignored:
-    """The rules of the first ignore file that exists."""
-    for path in map(posixpath.normpath, candidates):
-        if path in files.identities:
-            return Ignored(path, files.read(path))
-    return NOTHING
+def _context_inputs(context: str, patterns: list[str]) -> dict[str, tuple[str, ...]]:
+    """The part of a context that its ignore file lets in.
 
-
-def _relative(service: str, folder: str, root: Path) -> str:
-    try:
-        return Path(folder).relative_to(root).as_posix()
-    except ValueError:
-        raise StackctlError(
-            f"{service}: the build context {folder!r} lies outside the repository. Way out: only"
-            " folders of the repository can be watched for changes"
-        ) from None
-
-
-def _without_root(build: Mapping[str, Any], root: Path) -> str:
-    return json.dumps(build, sort_keys=True).replace(f"{root}/", "").replace(str(root), ".")
-
-
-def _inside(folder: str, path: str) -> str:
-    """A path as seen from a folder; "" if it lies elsewhere."""
-    if folder == ".":
-        return path
-    return path.removeprefix(f"{folder}/") if path.startswith(f"{folder}/") else ""
-
-
-def _matches(pattern: str, path: str) -> bool:
-    """Whether a COPY source is the file or a folder that it lies in; * and ? stop at a slash."""
-    if pattern == ".":
-        return True
-    regex = "/".join(map(segment_regex, pattern.split("/")))
-    return re.match(rf"{regex}(/|$)", path) is not None
+    With `*` and plain `!` paths: those paths. Without `!`: the context but for the plain paths.
+    With anything else: the whole context.
+    """
+    lines = {line.strip().strip("/") for line in patterns}
+    let_in = {line[1:].strip("/") for line in lines if line.startswith("!")}
+    if "*" in lines and all(map(_PLAIN_PATH.fullmatch, let_in)):
+        return {posixpath.normpath(f"{context}/{path}"): () for path in sorted(let_in)}
+    left_out = set() if let_in else {line for line in lines if _PLAIN_PATH.fullmatch(line)}
+    return {context: tuple(posixpath.normpath(f"{context}/{path}") for path in sorted(left_out))}

@@ -77,10 +77,10 @@ class Cleaner(Watch):
             since = self._over_since.get(container.id, time.monotonic())
             over[container.id] = since
             if time.monotonic() - since >= _LEAVE_S:
-                self._stop(container, run)
+                self._stop_container(container, run)
         self._over_since = over
 
-    def _stop(self, container: RunContainerState, run: DagsterRun | None) -> None:
+    def _stop_container(self, container: RunContainerState, run: DagsterRun | None) -> None:
         text = f"Container {container.id[:12]} went on after its run had ended, and was stopped."
         logger.warning("run %s: %s", container.run_id, text)
         self.engine.stop(container.id)

@@ -14,6 +14,7 @@ import docker.utils
 import requests.exceptions
 
 from compose_run_launcher import labels as label
+from compose_run_launcher.internals import update_container
 from compose_run_launcher.service_copy import RunContainer
 
 # Longer than any grace in which a container may stop, which is when the engine answers.
@@ -217,9 +218,7 @@ class Engine:
 
     def update(self, container_id: str, host_config: Mapping[str, Any]) -> None:
         """Change limits of a container that may run."""
-        # Not update_container(): it knows no NanoCpus.
-        url = self.api._url("/containers/{0}/update", container_id)
-        self.api._raise_for_status(self.api._post_json(url, data=dict(host_config)))
+        update_container(self.api, container_id, host_config)
 
     def wake(self, container_id: str) -> None:
         """Send SIGUSR1; refused when the container does not run."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from compose_run_launcher.worker import REFUSED
+
 LOG_LINES = 50
 # Ends that come from outside: a kill, a stop, and what the engine says of a container that it
 # finds dead when it comes back.
@@ -22,6 +24,11 @@ _BY_EXIT_CODE = {
         "its program failed before Dagster could report an error",
         "The last lines of its log name the error; an import that fails, or storage that cannot"
         " be reached, are the usual ones.",
+    ),
+    REFUSED: (
+        "its worker refused the run, which is not of its location or not of its code",
+        "The last line of its log says what does not belong together; nothing was executed. The"
+        " run's row in Dagster's database was changed after it was launched.",
     ),
     78: (
         "its entrypoint refused its settings",

@@ -12,8 +12,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from compose_run_launcher import labels
+from compose_run_launcher.belongs import repositories, repository_of
 from compose_run_launcher.engine import Engine
-from compose_run_launcher.release import ask_release
+from compose_run_launcher.release import Releases
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,13 @@ class ImageUnavailable(Exception):
     """The image that a run was created with cannot be had any more."""
 
 
-def ensure(engine: Engine, image: str, location: str, services: list[dict[str, Any]]) -> None:
+def ensure(
+    engine: Engine,
+    image: str,
+    location: str,
+    services: list[dict[str, Any]],
+    releases: Releases,
+) -> None:
     """Make sure that this engine has ``image``, the name that a run's code server stated.
 
     Raises ImageUnavailable when it is neither here, nor served by one of ``services``, nor to
@@ -36,7 +44,7 @@ def ensure(engine: Engine, image: str, location: str, services: list[dict[str, A
             raise ImageUnavailable(f"The image {image} was pulled and is still not there.")
         return
     for service in services:
-        pin(engine, service)
+        pin(engine, service, releases)
     if engine.image(image) is None:
         raise ImageUnavailable(
             f"The image {image} of code location {location!r} is not on this Docker Engine, and"
@@ -45,13 +53,24 @@ def ensure(engine: Engine, image: str, location: str, services: list[dict[str, A
         )
 
 
-def pin(engine: Engine, service: Mapping[str, Any]) -> None:
+def pin(engine: Engine, service: Mapping[str, Any], releases: Releases) -> None:
     """Give a service container's image the name that its code server claims, if it answers."""
-    release = ask_release(service)
+    release = releases.of(service)
     image = release.image if release else None
-    if image is not None and _is_ours(image, engine.project) and engine.image(image) is None:
+    if image is None or not _is_ours(image, engine.project):
+        return
+    location = service["Config"]["Labels"][labels.COMPOSE_SERVICE]
+    if not is_of(image, location, service, engine.project):
+        # The name would be found by runs of the location that it is taken from.
+        logger.warning("the code server of %s claims %s, which is not its own", location, image)
+    elif engine.image(image) is None:
         engine.tag(service["Image"], image)
         logger.info("code location image %s is pinned", image)
+
+
+def is_of(image: str, location: str, service: Mapping[str, Any], project: str) -> bool:
+    """Whether an image is the location's own, as its inspected service says."""
+    return repository_of(image) in repositories(service, location, project)
 
 
 def _is_ours(image: str, project: str) -> bool:

@@ -10,13 +10,6 @@ from functools import cached_property
 from typing import Any, Self
 
 from dagster import DagsterRun, Field, IntSource, StringSource
-from dagster import _check as check
-from dagster._core.events import JobFailureData, RunFailureReason
-from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._serdes import serialize_value
-from dagster._serdes.config_class import ConfigurableClassData
-from dagster_docker import DockerRunLauncher
-from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 from tenacity import (
@@ -28,12 +21,25 @@ from tenacity import (
 )
 
 from compose_run_launcher import commands
+from compose_run_launcher.belongs import serialized
 from compose_run_launcher.cleaner import Cleaner, Grace
 from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at
 from compose_run_launcher.handover_watch import HandoverWatch
 from compose_run_launcher.images import ImageUnavailable
-from compose_run_launcher.launching import Launches, LaunchRefused
+from compose_run_launcher.internals import (
+    DOCKER_CONTAINER_ID_TAG,
+    CheckRunHealthResult,
+    ConfigurableClassData,
+    DockerRunLauncher,
+    ExecuteRunArgs,
+    JobFailureData,
+    LaunchRunContext,
+    RunFailureReason,
+    WorkerStatus,
+    serialize_value,
+)
+from compose_run_launcher.launching import Launches, LaunchRefused, location_of
 from compose_run_launcher.limits import BadLimit
 from compose_run_launcher.run_watch import RunWatch, do_not_retry, explain_end
 from compose_run_launcher.standby import StandbyPool
@@ -119,11 +125,12 @@ class ComposeRunLauncher(DockerRunLauncher):
 
         To be called once, by the process that launches, before it does.
         """
-        maker = WorkerMaker(self._engine, self._instance)
+        releases = self._launches.releases
+        maker = WorkerMaker(self._engine, self._instance, releases)
         pool = StandbyPool(self._engine, maker, self._standby_min_free_percent)
         self._launches.pool = pool
         pool.start()
-        ReleaseWatch(self._engine).start()
+        ReleaseWatch(self._engine, releases).start()
         RunWatch(self._engine, self._instance, self._launch_again).start()
         handed = self._launches.handed
         HandoverWatch(self._engine, self._instance, handed, self._take_back).start()
@@ -150,21 +157,29 @@ class ComposeRunLauncher(DockerRunLauncher):
         self, run: DagsterRun, docker_image: str, command: Sequence[str]
     ) -> None:
         """The base class's way to a container; left for it is resuming."""
-        self._try_until_given_up(self._launches.resume, run, docker_image, command)
+        self._try_until_given_up(lambda: self._launches.resume(run, docker_image, command), run)
 
     def _try(
         self, launch: Callable[[DagsterRun, str, Sequence[str]], None], run: DagsterRun
     ) -> None:
-        origin = check.not_none(run.job_code_origin)
-        command = commands.execute_run(
-            origin.repository_origin.executable_path,
-            serialize_value(self._instance.get_ref()),
-            run.run_id,
-        )
-        image = self._get_docker_image(origin)  # type: ignore[no-untyped-call]
-        self._try_until_given_up(launch, run, image, command)
+        self._try_until_given_up(lambda: self._launch_as_it_says(launch, run), run)
 
-    def _try_until_given_up(self, launch: Callable[..., None], run: DagsterRun, *how: Any) -> None:
+    def _launch_as_it_says(
+        self, launch: Callable[[DagsterRun, str, Sequence[str]], None], run: DagsterRun
+    ) -> None:
+        """``launch`` decides whether what the run says of itself may be believed."""
+        code = run.job_code_origin
+        image = code.repository_origin.container_image if code else None
+        if code is None or image is None:
+            raise LaunchRefused(f"run {run.run_id} does not say which image it executes.")
+        pointers = (serialized(code.get_repo_pointer()),)
+        own = commands.Code(location_of(run), code.executable_path, pointers)
+        instance = self._instance.get_ref()
+        otherwise = ExecuteRunArgs(code, run.run_id, instance).get_command_args()
+        command = commands.execute_run(own, serialize_value(instance), run.run_id, otherwise)
+        launch(run, image, command)
+
+    def _try_until_given_up(self, launch: Callable[[], None], run: DagsterRun) -> None:
         try:
             # An engine that restarts is back within this time; one that is not is a failure.
             Retrying(
@@ -173,7 +188,7 @@ class ComposeRunLauncher(DockerRunLauncher):
                 wait=wait_exponential(max=8),
                 before_sleep=before_sleep_log(logger, logging.WARNING),
                 reraise=True,
-            )(launch, run, *how)
+            )(launch)
         except _CLEAR_FAILURES as error:
             # Said in the run's own words; an exception here would show a daemon's traceback.
             failure = JobFailureData(
@@ -197,14 +212,24 @@ class ComposeRunLauncher(DockerRunLauncher):
         # By a person, or for its timeout: either way on purpose.
         do_not_retry(self._instance, run)
         self._instance.report_run_canceling(run)
-        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        if container_id is None or self._engine.container(container_id) is None:
+        container = self._container_of(run)
+        if container is None:
             self._instance.report_engine_event(
                 message="The run has no container to stop.", dagster_run=run, cls=self.__class__
             )
             return False
-        threading.Thread(target=self._stop, args=(container_id,), daemon=True).start()
+        threading.Thread(target=self._stop, args=(container["Id"],), daemon=True).start()
         return True
+
+    def _container_of(self, run: DagsterRun) -> dict[str, Any] | None:
+        """The run's inspected container; None without one.
+
+        The tag that names it stands in a database that others write to; the container's name is
+        given by the launcher alone.
+        """
+        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+        container = self._engine.container(container_id) if container_id else None
+        return container if container and self._engine.run_of(container) == run.run_id else None
 
     def _stop(self, container_id: str) -> None:
         try:
@@ -219,14 +244,13 @@ class ComposeRunLauncher(DockerRunLauncher):
         One that has just ended is left to the watch, which explains it; this is for the case
         that the watch does not.
         """
-        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        if container_id is None:
-            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The run has no container.")
-        container = self._engine.container(container_id)
+        container = self._container_of(run)
         if container is None:
-            return CheckRunHealthResult(
-                WorkerStatus.NOT_FOUND, f"Container {container_id[:12]} is gone."
-            )
+            container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+            text = "The run has no container."
+            if container_id is not None:
+                text = f"Container {container_id[:12]} is gone, or is not the run's."
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, text)
         end = ended_at(container)
         if container["State"]["Running"] or (
             end is not None and datetime.now(UTC) - end < _LEFT_TO_THE_WATCH
@@ -238,8 +262,7 @@ class ComposeRunLauncher(DockerRunLauncher):
         self, run: DagsterRun, include_container_logs: bool | None = True
     ) -> str | None:
         """What Dagster appends when a run does not start or does not end in time."""
-        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        container = self._engine.container(container_id) if container_id else None
+        container = self._container_of(run)
         if container is None:
             return "The run has no container."
         if not container["State"]["Running"]:

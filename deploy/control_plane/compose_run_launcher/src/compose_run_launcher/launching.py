@@ -16,19 +16,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.storage.tags import DOCKER_IMAGE_TAG
-from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.errors import APIError
 from requests.exceptions import RequestException
 
-from compose_run_launcher import images, labels
+from compose_run_launcher import belongs, commands, images, labels
 from compose_run_launcher.engine import Engine, may_pass
+from compose_run_launcher.internals import DOCKER_CONTAINER_ID_TAG, DOCKER_IMAGE_TAG
 from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
 from compose_run_launcher.limits import changes as limit_changes
+from compose_run_launcher.release import Release, Releases
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.standby import StandbyPool
-from compose_run_launcher.worker import TICKET_TAG
+from compose_run_launcher.worker import handover_tags
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Launches:
         self._engine = engine
         self._instance = instance
         self._locks = _Locks()
+        self.releases = Releases()
         self.pool: StandbyPool | None = None
         # Run ids, and when (monotonic time) their standby workers were woken.
         self.handed: dict[str, float] = {}
@@ -78,16 +79,51 @@ class Launches:
         name = f"{labels.run_name(self._engine.project, run.run_id)}-after-{former[:12]}"
         with self._locks.of(run.run_id):
             if not self._is_under_way(run, self._engine.container(name)):
-                self._make(run, image, command, name, self._services(run))
+                services = self._services(run)
+                self._refuse_what_does_not_belong(run, image, services)
+                self._make(run, image, command, name, services)
 
     def _launch(self, run: DagsterRun, image: str, command: Sequence[str], cold: bool) -> None:
         name = labels.run_name(self._engine.project, run.run_id)
         if self._is_under_way(run, self._engine.container(name)):
             return
         services = self._services(run)
+        self._refuse_what_does_not_belong(run, image, services)
         if not cold and self._hand_over_to_any(run, image, name, services):
             return
         self._make(run, image, command, name, services)
+
+    def _refuse_what_does_not_belong(
+        self, run: DagsterRun, image: str, services: list[dict[str, Any]]
+    ) -> None:
+        """Raise LaunchRefused unless the run belongs to its location; asks nobody as a rule."""
+        location = location_of(run)
+        service, _ = self._service_to_copy(location, services)
+        if service["Config"]["Labels"].get(labels.ROLE) != labels.ROLE_CODE_LOCATION:
+            raise LaunchRefused(f"run {run.run_id}: service {location} is no code location.")
+        own = belongs.repositories(service, location, self._engine.project)
+        found = belongs.foreign_image(run.run_id, image, location, own)
+        if found is None:
+            known = self._how_it_is_loaded(location, image, services)
+            found = belongs.disagreement(run, location, known)
+        if found is not None:
+            logger.warning("refused: %s", found)
+            raise LaunchRefused(f"{found}. Launch the job again to run it as its location is now.")
+
+    def _how_it_is_loaded(
+        self, location: str, image: str, services: list[dict[str, Any]]
+    ) -> Release | belongs.EntrypointContract:
+        """What the release says of itself; else, as of a former one, what its image says."""
+        if known := self.releases.with_image(location, image):
+            return known
+        images.ensure(self._engine, image, location, services, self.releases)
+        service, _ = self._service_to_copy(location, services)
+        contract = belongs.contract(service, self._engine.image(image) or {})
+        if not contract.modules:
+            # An image that is started in a way of its own: there is nobody else to ask.
+            asked = (self.releases.of(one) for one in services)
+            return next((one for one in asked if one and one.image == image), contract)
+        return contract
 
     def _is_under_way(self, run: DagsterRun, container: dict[str, Any] | None) -> bool:
         """Go on with a launch that got as far as ``container``; False if it has to begin anew."""
@@ -96,14 +132,19 @@ class Launches:
         if container["State"]["Status"] == "created":
             self._start(container["Id"])
             return True
-        ticket = container["Config"]["Labels"].get(labels.TICKET)
-        if ticket is None or not self._is_starting(run):
+        is_standby = labels.TICKET in container["Config"]["Labels"]
+        if not is_standby or not self._is_starting(run):
             return True
         if not container["State"]["Running"]:
             return not self._discard_unused(run, container["Id"])
+        try:
+            tags = commands.handover_tags(container, run.run_id)
+        except ValueError as error:
+            logger.warning("standby worker %s is not used: %s", container["Id"][:12], error)
+            return not self._discard_unused(run, container["Id"])
         service, _ = self._service_to_copy(location_of(run), self._services(run))
         granted = limits(run.tags, service)
-        return self._hand_over(run, container["Id"], ticket, container["Config"]["Image"], granted)
+        return self._hand_over(run, container["Id"], tags, container["Config"]["Image"], granted)
 
     def _is_starting(self, run: DagsterRun) -> bool:
         """Whether nothing of the run has been executed: Dagster says so before it begins."""
@@ -128,15 +169,16 @@ class Launches:
                 raise
             logger.warning("standby worker %s is not used: %s", standby.id[:12], error)
             return False
-        return self._hand_over(run, standby.id, standby.ticket, image, granted)
+        tags = handover_tags(standby.ticket, standby.key, run.run_id)
+        return self._hand_over(run, standby.id, tags, image, granted)
 
     def _hand_over(
-        self, run: DagsterRun, worker_id: str, ticket: str, image: str, granted: Limits
+        self, run: DagsterRun, worker_id: str, tags: dict[str, str], image: str, granted: Limits
     ) -> bool:
         """Give the run to the worker that bears its name; False when that is gone, unused."""
         try:
             self._engine.update(worker_id, limit_changes(granted))
-            self._say(run, "Handing the run to standby worker", worker_id, image, granted, ticket)
+            self._say(run, "Handing the run to standby worker", worker_id, image, granted, tags)
             self._engine.wake(worker_id)
             self.handed[run.run_id] = time.monotonic()
         except APIError as error:
@@ -166,7 +208,7 @@ class Launches:
         location = location_of(run)
         service, service_image = self._service_to_copy(location, services)
         granted = limits(run.tags, service)
-        images.ensure(self._engine, image, location, services)
+        images.ensure(self._engine, image, location, services, self.releases)
         container = run_container(
             service,
             service_image,
@@ -187,7 +229,7 @@ class Launches:
         container_id: str,
         image: str,
         granted: Limits,
-        ticket: str | None = None,
+        more_tags: dict[str, str] | None = None,
     ) -> None:
         """What people see in the run's events, and programs in its tags."""
         self._instance.report_engine_event(
@@ -195,8 +237,8 @@ class Launches:
             f" image {image}; {granted.describe()}.",
             dagster_run=run,
         )
-        tags = {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: image} | granted.tags()
-        self._instance.add_run_tags(run.run_id, tags | ({TICKET_TAG: ticket} if ticket else {}))
+        tags = {DOCKER_CONTAINER_ID_TAG: container_id, DOCKER_IMAGE_TAG: image}
+        self._instance.add_run_tags(run.run_id, tags | granted.tags() | (more_tags or {}))
 
     def _start(self, container_id: str) -> None:
         try:

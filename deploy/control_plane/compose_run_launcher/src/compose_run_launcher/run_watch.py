@@ -8,13 +8,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.events import EngineEventData, JobFailureData, RunFailureReason
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from compose_run_launcher import labels
 from compose_run_launcher.engine import Engine, RunContainerState
 from compose_run_launcher.explanation import LOG_LINES, explain, is_its_own_fault
+from compose_run_launcher.internals import (
+    MAX_RETRIES_TAG,
+    EngineEventData,
+    JobFailureData,
+    RunFailureReason,
+)
 from compose_run_launcher.watch import Watch
+from compose_run_launcher.worker import REFUSED
 
 # States in which a run needs a living container.
 IN_CONTAINER = (
@@ -89,7 +94,8 @@ class RunWatch(Watch):
         if any(other.running for other in self.engine.run_containers(run_id=run.run_id)):
             return
         standby = labels.TICKET in container["Config"]["Labels"]
-        if standby and run.status == DagsterRunStatus.STARTING:
+        refused = container["State"]["ExitCode"] == REFUSED
+        if standby and run.status == DagsterRunStatus.STARTING and not refused:
             # A standby worker that ended before it began is nothing that a run has to fail for.
             self._launch_again(run)
             return

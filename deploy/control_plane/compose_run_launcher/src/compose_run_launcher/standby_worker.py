@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from collections.abc import Container
 from dataclasses import dataclass, field
 
 from dagster import DagsterInstance
-from dagster._serdes import serialize_value
 
 from compose_run_launcher import commands, images, labels
 from compose_run_launcher.engine import Engine
+from compose_run_launcher.internals import serialize_value
 from compose_run_launcher.limits import apply, limits
-from compose_run_launcher.release import Release, ask_release
+from compose_run_launcher.release import Releases
 from compose_run_launcher.service_copy import run_container
 
 # Getting ready gives way to runs: a sixteenth of a service's CPU weight.
@@ -28,6 +29,7 @@ class Standby:
 
     id: str
     ticket: str
+    key: str = field(repr=False)
     location: str
     image: str
     service_id: str
@@ -42,37 +44,37 @@ class Standby:
 class WorkerMaker:
     """Starts standby workers as copies of service containers."""
 
-    def __init__(self, engine: Engine, instance: DagsterInstance) -> None:
+    def __init__(self, engine: Engine, instance: DagsterInstance, releases: Releases) -> None:
         self._engine = engine
         self._instance = instance
-        # A service container serves one release all its life.
-        self._releases: dict[str, Release] = {}
+        self._releases = releases
 
     def forget_all_but(self, service_ids: Container[str]) -> None:
         """Drop what is known of service containers that are gone."""
-        self._releases = {k: v for k, v in self._releases.items() if k in service_ids}
+        self._releases.forget_all_but(service_ids)
 
     def make(self, service_id: str) -> Standby | None:
         """Start a worker for a service; None while the service's code server does not answer."""
         service = self._engine.container(service_id)
         if service is None:
             return None
-        release = self._releases.get(service_id) or ask_release(service)
+        release = self._releases.of(service)
         if release is None or release.image is None:
             return None
-        self._releases[service_id] = release
         location = service["Config"]["Labels"][labels.COMPOSE_SERVICE]
-        images.ensure(self._engine, release.image, location, [service])
-        ticket = uuid.uuid4().hex[:12]
+        if not images.is_of(release.image, location, service, self._engine.project):
+            raise images.ImageUnavailable(f"{release.image} is not an image of {location}")
+        images.ensure(self._engine, release.image, location, [service], self._releases)
+        ticket, key = uuid.uuid4().hex[:12], secrets.token_hex(32)
         container = run_container(
             service,
             self._engine.image(service["Image"]) or {},
             image=release.image,
             command=commands.stand_by(
-                release.python,
+                commands.Code(location, release.python, release.pointers),
                 serialize_value(self._instance.get_ref()),
-                release.pointers,
                 ticket,
+                key,
                 _MAX_IDLE_S,
             ),
             environment={},
@@ -88,4 +90,4 @@ class WorkerMaker:
         except Exception:
             self._engine.discard(container_id)
             raise
-        return Standby(container_id, ticket, location, release.image, service_id)
+        return Standby(container_id, ticket, key, location, release.image, service_id)

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from compose_run_launcher import images
 from compose_run_launcher.endless import Endless
 from compose_run_launcher.engine import Engine
+from compose_run_launcher.release import Releases
 
 
 class Watch(Endless):
@@ -34,15 +35,16 @@ class ReleaseWatch(Watch):
     healthy, and not only when the first run of it is launched.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, releases: Releases) -> None:
         super().__init__("release-watch", engine)
+        self._releases = releases
 
     def follow(self) -> None:
         """Pin the images of all code locations, then of each that becomes healthy."""
         since = time.time()
         for container in self.engine.code_locations():
-            images.pin(self.engine, container)
+            images.pin(self.engine, container, self._releases)
         for container_id in self.engine.healthy_code_locations(since):
             healthy = self.engine.container(container_id)
             if healthy is not None:
-                images.pin(self.engine, healthy)
+                images.pin(self.engine, healthy, self._releases)

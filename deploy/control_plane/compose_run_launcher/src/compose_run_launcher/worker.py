@@ -2,27 +2,61 @@
 
 It runs in the image of a code location, of whatever release, so it imports nothing but Dagster
 and the standard library. Its one argument is an order: JSON with ``instance``, a serialized
-``InstanceRef``, and either ``run_id``, the run to execute now, or ``ticket``: then it imports
-what a run will need, writes ``READY`` to its output, and waits for SIGUSR1. The run that carries
-its ticket by then as a tag is its own. It executes one run and ends.
+``InstanceRef``; ``location`` and ``pointers``, the code location and the serialized code pointers
+that it may execute; and either ``run_id``, the run to execute now, or ``ticket`` and ``key``: then
+it imports what a run will need, writes ``READY`` to its output, and waits for SIGUSR1. The run
+that carries its ticket by then as a tag, with a proof made with its key, is its own. It executes
+one run and ends.
+
+What it reads of a run has stood in a database that others can write to. It executes nothing but
+its own location's code, and ends with ``REFUSED`` when a run asks for something else.
+
+An image's Dagster may lack any private name that is used here. What only saves time is left out
+then, and said once on stderr. Without one of ``_TO_EXECUTE`` a run is executed by the order's
+``otherwise``, Dagster's own command; a standby worker ends before it is ready, and runs start cold.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
+import hmac
 import importlib
+import inspect
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+# All that is private in Dagster here, as `module:name`; seen in 1.13.27.
+_EXECUTE = "dagster._cli.api:_execute_run_command_body"
+# Called by that with the row as it was read: the last look at what will be executed.
+_CORE = "dagster._cli.api:core_execute_run"
+_INTERRUPTS = "dagster._utils.interrupts:capture_interrupts"
+_FROM_REF = "dagster:DagsterInstance.from_ref"
+_REF = "dagster._core.instance:InstanceRef"
+_READ = "dagster._serdes:deserialize_value"
+_TO_EXECUTE = (_EXECUTE, _CORE, _INTERRUPTS, _FROM_REF, _REF, _READ)
+_PLUGINS = "dagster.components.core.package_entry:discover_entry_point_package_objects"
+_DEFINITION = "dagster._core.definitions.reconstruct:ReconstructableRepository.get_definition"
+# And the same of an instance, by their paths in it.
+_KEEP_CONNECTIONS = "optimize_for_webserver"
+_QUESTIONS = ("run_storage.has_run_stats_index_cols", "event_log_storage.has_asset_key_col")
+_CONNECTS = ("run_storage.connect", "event_log_storage.index_connection")
+_LOGS = "compute_log_manager"
 
 READY = "standby worker: ready"
 # Of the kind that the user interface does not show.
 TICKET_TAG = ".dagster/standby_ticket"
+PROOF_TAG = ".dagster/standby_proof"
+# EX_NOPERM: the run is none that this worker may execute.
+REFUSED = 77
+# Copies of a ticket that are looked at; there is one, unless somebody makes more.
+_MOST_COPIES = 10
 
 
 def main(order: Mapping[str, Any]) -> int:
@@ -34,6 +68,8 @@ def main(order: Mapping[str, Any]) -> int:
     # Importing makes hundreds of thousands of objects and no garbage: 15 % of the CPU time.
     gc.disable()
     import_dagster()
+    if not can_execute():
+        return 1 if run_id is None else otherwise(order["otherwise"])
     instance = open_instance(order["instance"])
     if run_id is None:
         warm_up(instance, order["pointers"])
@@ -41,53 +77,106 @@ def main(order: Mapping[str, Any]) -> int:
     gc.freeze()
     gc.enable()
     if run_id is None:
-        run_id = wait_for_run(instance, order["ticket"], order["max_idle_s"])
+        run_id = wait_for_run(instance, order["ticket"], order["key"], order["max_idle_s"])
         if run_id is None:
             return 0
-    return execute(instance, run_id)
+    return execute(instance, run_id, order["location"], order["pointers"])
+
+
+def handover_tags(ticket: str, key: str, run_id: str) -> dict[str, str]:
+    """The tags by which the worker with this ticket and key knows its run.
+
+    Whoever reads the ticket can copy it to another run. The proof fits one run, and can be made
+    by the launcher and this worker alone: the key stands in the worker's command, and nowhere
+    in the database.
+    """
+    proof = hmac.new(key.encode(), run_id.encode(), "sha256").hexdigest()
+    return {TICKET_TAG: ticket, PROOF_TAG: proof}
+
+
+@functools.cache
+def find(path: str) -> Any:
+    """What ``module:name.name`` is; None, and said once, in a Dagster that has none."""
+    module, _, names = path.partition(":")
+    try:
+        return functools.reduce(getattr, names.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        return _missed(path, error)
+
+
+def find_in(instance: Any, path: str) -> Any:
+    """The same of an instance."""
+    try:
+        return functools.reduce(getattr, path.split("."), instance)
+    except AttributeError as error:
+        return _missed(path, error)
+
+
+def _missed(path: str, error: Exception) -> None:
+    print(f"run worker: this image's Dagster has no {path}: {error}", file=sys.stderr, flush=True)
+
+
+def _accepts(function: Any, *arguments: Any, **named: Any) -> bool:
+    """Whether a private function takes what we would call it with."""
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except (TypeError, ValueError) as error:
+        print(f"run worker: {function} is another one: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def import_dagster() -> None:
     """Import what every run imports sooner or later."""
-    for name in ("dagster", "dagster._cli.api"):
-        importlib.import_module(name)
-    plugins = importlib.import_module("dagster.components.core.package_entry")
-
+    importlib.import_module("dagster")
     # Loading a `defs` folder describes every component type of every installed package for the
     # user interface: a quarter of the CPU time that a location's import takes. A code server
     # needs the description, a run does not.
-    if hasattr(plugins, "discover_entry_point_package_objects"):
-        setattr(plugins, "discover_entry_point_package_objects", dict)  # noqa: B010
+    if find(_PLUGINS) is not None:
+        module, _, name = _PLUGINS.partition(":")
+        setattr(sys.modules[module], name, dict)
+
+
+def can_execute() -> bool:
+    """Whether this image's Dagster has what executing a run here needs."""
+    found = [find(path) for path in _TO_EXECUTE]
+    return None not in found and _accepts(
+        find(_EXECUTE), "run", "instance", print, set_exit_code_on_failure=False
+    )
+
+
+def otherwise(command: list[str]) -> int:
+    """Become Dagster's own command, which is public and as old as run launchers."""
+    print("run worker: Dagster's own command executes the run", file=sys.stderr, flush=True)
+    os.execvp(command[0], command)
 
 
 def open_instance(ref: str) -> Any:
     """The instance, which keeps its database connections instead of making one per query."""
-    from dagster._core.instance import DagsterInstance, InstanceRef
-    from dagster._serdes import deserialize_value
-
-    instance = DagsterInstance.from_ref(deserialize_value(ref, InstanceRef))
+    instance = find(_FROM_REF)(find(_READ)(ref, find(_REF)))
     # Made for the webserver and just as true here. No limit on how long a statement takes.
-    instance.optimize_for_webserver(statement_timeout=0, pool_recycle=-1, max_overflow=20)
+    limits = {"statement_timeout": 0, "pool_recycle": -1, "max_overflow": 20}
+    keep = find_in(instance, _KEEP_CONNECTIONS)
+    if keep is not None and _accepts(keep, **limits):
+        keep(**limits)
     # Dagster looks at its tables' columns before many queries, a fifth of the time that a trivial
     # run takes; they stay the same for a run's life.
-    for storage, question in (
-        (instance.run_storage, "has_run_stats_index_cols"),
-        (instance.event_log_storage, "has_asset_key_col"),
-    ):
-        setattr(storage, question, functools.cache(getattr(storage, question)))
+    for path in _QUESTIONS:
+        storage, _, question = path.partition(".")
+        answer = find_in(instance, path)
+        if answer is not None:
+            setattr(getattr(instance, storage), question, functools.cache(answer))
     return instance
 
 
 def warm_up(instance: Any, pointers: list[str]) -> None:
     """Import the location's definitions, and do once what is slow the first time."""
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
-    from dagster._serdes import deserialize_value
-
-    for serialized in pointers:
-        pointer: Any = deserialize_value(serialized)
-        ReconstructableRepository(pointer).get_definition()
+    if find(_DEFINITION) is not None:
+        for serialized in pointers:
+            repository = find(_DEFINITION.rpartition(".")[0])
+            repository(find(_READ)(serialized)).get_definition()
     rehearse()
-    instance.compute_log_manager  # noqa: B018  # Loads it.
+    find_in(instance, _LOGS)  # Loads it.
     instance.get_runs(limit=1)
     release_connections(instance)
 
@@ -113,39 +202,87 @@ def rehearse() -> None:
 
 def release_connections(instance: Any) -> None:
     """An idle worker holds no connection: the database may be restarted meanwhile."""
-    for connect in (instance.run_storage.connect, instance.event_log_storage.index_connection):
-        with connect() as connection:
-            engine = connection.engine
-        engine.dispose()
+    for path in _CONNECTS:
+        connect = find_in(instance, path)
+        if connect is not None:
+            with connect() as connection:
+                engine = connection.engine
+            engine.dispose()
 
 
-def wait_for_run(instance: Any, ticket: str, max_idle_s: float) -> str | None:
+def wait_for_run(instance: Any, ticket: str, key: str, max_idle_s: float) -> str | None:
     """The id of the run that is handed over; None when none came for so long."""
-    from dagster import RunsFilter
-
     print(READY, flush=True)
     while signal.sigtimedwait({signal.SIGUSR1}, max_idle_s) is not None:
-        runs = instance.get_runs(RunsFilter(tags={TICKET_TAG: ticket}), limit=1)
-        if runs:
+        run = handed_over(instance, ticket, key)
+        if run is not None:
             # A handover that is repeated, because its answer was lost, finds this one under way.
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-            os.environ["DAGSTER_RUN_JOB_NAME"] = runs[0].job_name
-            return str(runs[0].run_id)
+            os.environ["DAGSTER_RUN_JOB_NAME"] = run.job_name
+            return str(run.run_id)
     print("standby worker: not needed", flush=True)
     return None
 
 
-def execute(instance: Any, run_id: str) -> int:
-    """What ``dagster api execute_run`` does."""
-    api = importlib.import_module("dagster._cli.api")
-    from dagster._utils.interrupts import capture_interrupts
+def handed_over(instance: Any, ticket: str, key: str) -> Any:
+    """The run that carries the ticket and its proof; None without one."""
+    from dagster import RunsFilter
 
-    with capture_interrupts(), instance:
-        code: int = api._execute_run_command_body(
-            run_id, instance, lambda _event: None, set_exit_code_on_failure=False
-        )
-    return code
+    for run in instance.get_runs(RunsFilter(tags={TICKET_TAG: ticket}), limit=_MOST_COPIES):
+        proof = handover_tags(ticket, key, run.run_id)[PROOF_TAG]
+        if hmac.compare_digest(run.tags.get(PROOF_TAG, "").encode(), proof.encode()):
+            return run
+        print(f"standby worker: run {run.run_id} carries my ticket without proof", flush=True)
+    return None
+
+
+def execute(instance: Any, run_id: str, location: str, pointers: Sequence[str]) -> int:
+    """What ``dagster api execute_run`` does, for a run of this location; REFUSED for another."""
+    core_execute_run = find(_CORE)
+    refused: list[str] = []
+
+    def execute_own(job: Any, run: Any, *rest: Any, **named: Any) -> Any:
+        # Here, because this is the row as Dagster has read it, and the job that it made of it.
+        why = foreign(run, location, pointers)
+        if why is None:
+            return core_execute_run(job, run, *rest, **named)
+        refused.append(why)
+        refuse(instance, run, why)
+        return iter(())
+
+    module, _, name = _CORE.partition(":")
+    setattr(sys.modules[module], name, execute_own)
+    try:
+        with find(_INTERRUPTS)(), instance:
+            code: int = find(_EXECUTE)(
+                run_id, instance, lambda _event: None, set_exit_code_on_failure=False
+            )
+    finally:
+        setattr(sys.modules[module], name, core_execute_run)
+    return REFUSED if refused else code
+
+
+def foreign(run: Any, location: str, pointers: Sequence[str]) -> str | None:
+    """Why the run is none of this location's; None when it is."""
+    origin = run.remote_job_origin
+    its_location = origin.location_name if origin else None
+    if its_location != location:
+        return f"run {run.run_id} is of location {its_location}, this worker is of {location}"
+    pointer = run.job_code_origin.repository_origin.code_pointer
+    # Tuples of different classes can be equal.
+    own: list[Any] = [find(_READ)(serialized) for serialized in pointers]
+    if not any(type(pointer) is type(one) and pointer == one for one in own):
+        known = " or ".join(one.describe() for one in own)
+        return f"run {run.run_id}: its code pointer is {pointer!r:.200}, this worker has {known}"
+    return None
+
+
+def refuse(instance: Any, run: Any, why: str) -> None:
+    """Say it where people look; the run's events may be out of reach of this location's role."""
+    print(f"refused: {why}", file=sys.stderr, flush=True)
+    with contextlib.suppress(Exception):
+        instance.report_engine_event(f"The worker refused the run: {why}.", run)
 
 
 if __name__ == "__main__":

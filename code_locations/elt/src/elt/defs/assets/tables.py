@@ -4,8 +4,8 @@ from time import perf_counter
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from elt.dagster_internals import DATA_VERSION_TAG
 from elt.defs.resources import LandingZoneResource
 from elt.landing_files import midnight
 from elt.landing_load import Outcome, day_versions, load_from_landing_zone

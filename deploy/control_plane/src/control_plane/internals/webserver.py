@@ -1,0 +1,37 @@
+"""What is needed to start Dagster's webserver, and to put something before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compose_run_launcher.private_names import Hook, needed_by
+
+with needed_by("the webserver"):
+    from dagster_webserver.cli import main
+    from dagster_webserver.webserver import DagsterWebserver
+
+__all__ = ["main"]
+
+HOOKS = (
+    # Without it any page in a browser on this machine could launch runs.
+    Hook(
+        DagsterWebserver,
+        "build_middleware",
+        ("self",),
+        "the guard of a webserver without a gateway",
+    ),
+)
+
+
+def prepend_middleware(middleware: Any) -> None:
+    """Have every webserver of this process pass requests through it first.
+
+    Dagster has no setting for it. Raises Incompatible.
+    """
+    (hook,) = HOOKS
+    given = hook.original()
+
+    def build_middleware(self: Any) -> list[Any]:
+        return [middleware, *given(self)]
+
+    hook.replace(build_middleware)

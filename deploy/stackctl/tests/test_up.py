@@ -1,0 +1,148 @@
+"""What `make up` and `make reset` refuse, before an engine is asked to do anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stackctl.docker import ROOT
+
+# A command that says what the engine would, and keeps a list of what it was asked.
+STAND_IN = """#!/bin/sh
+echo "$*" >>"$ASKED"
+case "$*" in
+"version "*) echo 26.1 ;;
+"compose version") exit ${NO_COMPOSE:-0} ;;
+"compose config --images") echo s/elt:live; echo postgres:17 ;;
+"compose config --quiet") exit 0 ;;
+"compose config") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
+"compose ps "*) echo "${RUNNING-}" ;;
+"image inspect $HAS"*) exit 0 ;;
+"image inspect postgres:17") exit 0 ;;
+*) echo "stopped here: $*" >&2; exit 1 ;;
+esac
+"""  # noqa: E501
+ALLOWED = ("version", "compose version", "compose config", "compose ps", "image inspect", "pull")
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """The list of what docker was asked."""
+    return tmp_path / "asked"
+
+
+@pytest.fixture
+def run(tmp_path: Path, asked: Path) -> Run:
+    """Runs a script of a copy of the checkout; what it says, which ends with an error."""
+    scripts = tmp_path / "checkout" / "deploy" / "stackctl"
+    scripts.mkdir(parents=True)
+    for name in ("up", "reset", "common.sh"):
+        shutil.copy(ROOT / "deploy" / "stackctl" / name, scripts)
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path / "checkout")
+    stand_in = tmp_path / "bin" / "docker"
+    stand_in.parent.mkdir()
+    stand_in.write_text(STAND_IN)
+    stand_in.chmod(0o755)
+
+    def run_script(
+        *command: str, path: str = f"{tmp_path}/bin:{os.defpath}", given: str = "", **more: str
+    ) -> str:
+        environment = {"PATH": path, "ASKED": str(asked), "IMAGE": "python:3", "HAS": "python:3"}
+        done = subprocess.run(
+            [shutil.which("bash") or "bash", str(scripts / command[0]), *command[1:]],
+            env=environment | more,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1, done.stdout + done.stderr
+        [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        return error
+
+    return run_script
+
+
+def test_no_docker_command(run: Run, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "dirname").symlink_to(shutil.which("dirname") or "")
+    error = run("up", path=str(tools))
+    assert "there is no docker command here" in error
+    assert "'make dev'" in error
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")
+def test_no_engine(run: Run) -> None:
+    path = f"{Path(shutil.which('docker') or '').parent}:{os.defpath}"
+    error = run("up", path=path, DOCKER_HOST="unix:///nowhere.sock", HOME="/nowhere")
+    assert "no Docker Engine answers (" in error
+    assert "nowhere.sock" in error
+    assert "'make dev'" in error and "'make engine'" in error
+
+
+def test_no_compose_plugin(run: Run) -> None:
+    assert "docker has no compose plugin" in run("up", NO_COMPOSE="1")
+
+
+def test_a_port_that_is_taken_is_named(run: Run, asked: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        error = run("up", PORT=port)
+    assert f"port {port} is taken" in error
+    assert "WEBSERVER_PORT=3001 in .env" in error
+    # Nothing was built, made or started.
+    assert [line for line in asked.read_text().splitlines() if not line.startswith(ALLOWED)] == []
+
+
+def test_a_port_that_the_stack_itself_has_is_not_taken(run: Run, asked: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        error = run("up", PORT=str(taken.getsockname()[1]), RUNNING="0123456789ab")
+    assert "a build failed" in error
+    assert "compose build --quiet" in asked.read_text()
+
+
+def test_a_base_image_that_cannot_be_had_is_named(run: Run, asked: Path) -> None:
+    error = run("up", IMAGE="registry.invalid/python:0", PORT="0")
+    assert "base image registry.invalid/python:0 can be neither found nor pulled" in error
+    assert "'make dev'" in error and "'make base-images'" in error
+    assert [line for line in asked.read_text().splitlines() if not line.startswith(ALLOWED)] == []
+
+
+def test_what_this_project_builds_itself_is_not_pulled(run: Run, asked: Path) -> None:
+    run("up", IMAGE="registry.invalid/python:0", PORT="0")
+    assert "s/elt" not in asked.read_text()
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "yes\n", "Delete\n"])
+def test_reset_deletes_nothing_unless_it_is_told_to(run: Run, asked: Path, answer: str) -> None:
+    assert run("reset", given=answer, PORT="0") == "error: nothing was deleted"
+    assert set(asked.read_text().splitlines()) <= {"compose config"}
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")
+@pytest.mark.parametrize("setting", ["WEBSERVER_PORT=80x", "ELT_MEMORY=much"])
+def test_settings_that_compose_refuses(setting: str, tmp_path: Path) -> None:
+    """As `make up` asks it, which then says that .env does not hold."""
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path)
+    (tmp_path / ".env").write_text(f"{setting}\n")
+    done = subprocess.run(
+        ["docker", "compose", "config", "--quiet"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///nowhere.sock"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert setting.partition("=")[2] in done.stderr
