@@ -40,6 +40,11 @@ def test_candidates_get_addresses_that_the_engine_gives_to_nobody() -> None:
     assert first.free_address() == "198.18.0.48"
 
 
+def test_a_candidates_address_is_higher_than_the_one_that_serves() -> None:
+    assert Engineless(NETWORK, {"IPAddress": "198.18.0.49"}).free_address() == "198.18.0.50"
+    assert Engineless(NETWORK, {"IPAddress": "198.18.0.62"}).free_address() == "198.18.0.48"
+
+
 def test_a_stopped_container_keeps_its_address() -> None:
     running = {"IPAddress": "198.18.0.48", "IPAMConfig": {"IPv4Address": "198.18.0.48"}}
     stopped = {"IPAddress": "", "IPAMConfig": {"IPv4Address": "198.18.0.49"}}

@@ -78,7 +78,7 @@ def swapping(stack: Stack, run: Run) -> Iterator[Run]:
     victim = launch(stack, "scenarios", "tick_job")
     victim.wait()
     path = f"{LOGS}/{victim.id}/compute_logs/{key(victim)}.out"
-    command = ["docker", "compose", "exec", "-T", "scenarios", "timeout", "120", "python", "-c"]
+    command = ["docker", "compose", "exec", "-T", "scenarios", "timeout", "30", "python", "-c"]
     with subprocess.Popen(
         [*command, _SWAP, path, SECRET],
         cwd=stack.folder,
@@ -88,7 +88,7 @@ def swapping(stack: Stack, run: Run) -> Iterator[Run]:
     ) as swap:
         assert swap.stdout and swap.stdout.readline() == "swapping\n"
         yield victim
-        stack.compose("exec", "-T", "scenarios", "pkill", "-f", "a log", check=False)
+        # What it does inside ends by its timeout.
         swap.terminate()
 
 
@@ -129,19 +129,17 @@ def test_the_webserver_cannot_write_and_the_daemon_has_none(stack: Stack) -> Non
     assert LOGS not in {mount["Destination"] for mount in mounts}
 
 
-@pytest.mark.parametrize("options", [None, {}, {"Subpath": "analytics"}, {"Subpath": "elt/.."}])
-def test_the_gateway_lets_no_run_have_another_folder(
-    stack: Stack, options: dict[str, str] | None
-) -> None:
+def test_the_gateway_lets_no_run_have_another_folder(stack: Stack) -> None:
     id = str(uuid.uuid4())
     body = copy_of(stack, "elt", id)
-    changed = copy.deepcopy(body)
-    [mount] = [one for one in changed["HostConfig"]["Mounts"] if one["Target"] == LOGS]
-    mount["VolumeOptions"] = options
     target = f"{VERSION}/containers/create?name={stack.project}-run-{id}"
     with caller(stack, "daemon") as daemon:
-        refused = daemon.ask("POST", target, changed)
-        assert refused.status == 403, refused
+        for options in (None, {}, {"Subpath": "analytics"}, {"Subpath": "elt/.."}):
+            changed = copy.deepcopy(body)
+            [mount] = [one for one in changed["HostConfig"]["Mounts"] if one["Target"] == LOGS]
+            mount["VolumeOptions"] = options
+            refused = daemon.ask("POST", target, changed)
+            assert refused.status == 403, (options, refused)
         made = daemon.ask("POST", target, body)
         assert made.status == 201, made
         found = stack.inspect(f"{stack.project}-run-{id}")["Id"]

@@ -98,7 +98,9 @@ class Service:
         """An address in the RPC network for a candidate, which keeps it for good.
 
         The engine gives addresses of the network's ip_range by itself, and none of the others:
-        those are for candidates, so that at a restart nobody else has one's address.
+        those are for candidates, so that at a restart nobody else has one's address. It is higher
+        than the one that serves, as long as there is one: of two servers of one name the control
+        plane asks the lower one, and a network tells the name of a new one before it is there.
         Raises StackctlError when there is none.
         """
         try:
@@ -108,16 +110,18 @@ class Service:
         except (KeyError, IndexError, ValueError):
             hosts, given = [], ipaddress.ip_network("0.0.0.0/0")
         name = self.rpc_network
-        used = {one.address(name) for one in self._all()}
-        free = (str(host) for host in hosts if host not in given and str(host) not in used)
-        address = next(free, None)
+        used = {ipaddress.ip_address(one.address(name)) for one in self._all() if one.address(name)}
+        free = [host for host in hosts if host not in given and host not in used]
+        serving = self.serving()
+        live = ipaddress.ip_address((serving and serving.address(name)) or "0.0.0.0")  # noqa: S104
+        address = next((host for host in free if host > live), free[0] if free else None)
         if address is None:
             raise StackctlError(
                 f"network {name} has no address for a release beside the live one. Fix: give it a"
                 " subnet and an ip_range inside that, as the other rpc_ networks in"
                 " docker-compose.yml have"
             )
-        return address
+        return str(address)
 
     def _rpc(self) -> Mapping[str, Any]:
         networks = self.stack.config["networks"]
