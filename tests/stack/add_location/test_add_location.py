@@ -15,7 +15,7 @@ from runs import Run, launch, runs_of
 NAME = "eu_sales"
 JOB = f"refresh_{NAME}_job"
 PASSWORD = f"/run/secrets/{NAME}_password"
-ONE_SHOT = {"secrets", "migrate", "landing_zone", "workspace"}
+ONE_SHOT = {"secrets", "migrate", "landing_zone", "workspace", "test_secrets", "test_migrate"}
 SLOW = f"""
 import time
 

@@ -14,6 +14,7 @@ LONG_RUNNING = {
     "postgres",
     "object_store",
     "docker_gateway",
+    "rpc_networks",
     "elt",
     "analytics",
     "workspace",
@@ -32,9 +33,10 @@ HARMLESS = re.compile(
 
 
 def services(stack: Stack) -> dict[str, dict[str, Any]]:
-    """Inspected containers by service, the tests' own location left out."""
+    """Inspected containers by service, the tests' own left out."""
     names = set(stack.compose("config", "--services").split()) - set(stack.added_locations)
-    return {name: stack.inspect(stack.container(name)) for name in names}
+    own = {name for name in names if name.startswith("test_")}
+    return {name: stack.inspect(stack.container(name)) for name in names - own}
 
 
 def test_make_up_shows_the_table(stack: Stack) -> None:

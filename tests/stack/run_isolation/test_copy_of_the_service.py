@@ -122,7 +122,7 @@ def test_a_runs_container_holds_no_other_secrets_and_no_docker(stack: Stack) -> 
         for entry in event.get("metadataEntries", [])
     }
     assert entries["uid"] == 10001
-    assert entries["secrets"] == '["analytics_password"]'
+    assert entries["secrets"] == '["scenarios_password"]'
     assert "DOCKER_HOST" not in entries["variables"]
 
 
