@@ -30,7 +30,10 @@ STACK = Stack(
             "elt": {"image": "s/elt:live", "networks": {"rpc": None, "core": None}},
             "alone": {"image": "s/alone:live", "networks": {"core": None}},
         },
-        "networks": {"rpc": {"name": "s_rpc"}, "core": {"name": "s_core"}},
+        "networks": {
+            "rpc": {"name": "s_rpc", "labels": {"compose_run_launcher.network": "rpc"}},
+            "core": {"name": "s_core"},
+        },
     }
 )
 REPORT: dict[str, Any] = {
@@ -164,6 +167,8 @@ def test_one_of_which_nothing_is_heard(examine: Examine, monkeypatch: pytest.Mon
 def test_one_that_serves_and_is_unhealthy(examine: Examine) -> None:
     said = refusal(examine, state={"Health": {"Status": "unhealthy"}}, seconds=0.01)
     assert "Docker's probe of it is unhealthy" in said
+    with pytest.raises(StackctlError, match="alone is in no RPC network"):
+        examine(location="alone")
 
 
 def test_one_that_the_webserver_cannot_reach(examine: Examine) -> None:
