@@ -167,12 +167,11 @@ def test_one_of_which_nothing_is_heard(examine: Examine, monkeypatch: pytest.Mon
 def test_one_that_serves_and_is_unhealthy(examine: Examine) -> None:
     said = refusal(examine, state={"Health": {"Status": "unhealthy"}}, seconds=0.01)
     assert "Docker's probe of it is unhealthy" in said
-    with pytest.raises(StackctlError, match="alone is in no RPC network"):
-        examine(location="alone")
 
 
 def test_one_that_the_webserver_cannot_reach(examine: Examine) -> None:
-    assert "in none of the service's networks" in refusal(examine, location="alone")
+    with pytest.raises(StackctlError, match="alone is in no RPC network"):
+        examine(location="alone")
 
 
 def test_the_first_of_several_objections_is_said(examine: Examine) -> None:
