@@ -10,6 +10,8 @@ import pytest
 
 from harness import Stack
 
+Services = dict[str, dict[str, Any]]
+
 LONG_RUNNING = {
     "postgres",
     "object_store",
@@ -32,11 +34,17 @@ HARMLESS = re.compile(
 )
 
 
-def services(stack: Stack) -> dict[str, dict[str, Any]]:
+def inspect_services(stack: Stack) -> dict[str, dict[str, Any]]:
     """Inspected containers by service, the tests' own left out."""
     names = set(stack.compose("config", "--services").split()) - set(stack.added_locations)
     own = {name for name in names if name.startswith("test_")}
     return {name: stack.inspect(stack.container(name)) for name in names - own}
+
+
+@pytest.fixture(scope="module")
+def services(stack: Stack) -> dict[str, dict[str, Any]]:
+    """The same, once for all that only look."""
+    return inspect_services(stack)
 
 
 def test_make_up_shows_the_table(stack: Stack) -> None:
@@ -49,15 +57,15 @@ def test_make_up_shows_the_table(stack: Stack) -> None:
         assert re.search(line, stack.first_start), stack.first_start
 
 
-def test_plain_compose_agrees_that_all_is_up(stack: Stack) -> None:
-    before = {name: container["Id"] for name, container in services(stack).items()}
+def test_plain_compose_agrees_that_all_is_up(stack: Stack, services: Services) -> None:
+    before = {name: container["Id"] for name, container in services.items()}
     stack.compose("up", "--detach", "--build", "--wait")
-    after = {name: container["Id"] for name, container in services(stack).items()}
+    after = {name: container["Id"] for name, container in inspect_services(stack).items()}
     assert after == before
 
 
-def test_long_running_services_are_healthy(stack: Stack) -> None:
-    for name, container in services(stack).items():
+def test_long_running_services_are_healthy(services: Services) -> None:
+    for name, container in services.items():
         if name in LONG_RUNNING:
             assert container["State"]["Health"]["Status"] == "healthy", name
             assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", name
@@ -75,8 +83,8 @@ def test_logs_hold_nothing_to_worry_about(stack: Stack) -> None:
     assert found == []
 
 
-def test_services_are_confined(stack: Stack) -> None:
-    for name, container in services(stack).items():
+def test_services_are_confined(services: Services) -> None:
+    for name, container in services.items():
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"], name
         assert host["CapDrop"] == ["ALL"], name
@@ -89,10 +97,10 @@ def test_services_are_confined(stack: Stack) -> None:
         assert root == (name in {"secrets", "docker_gateway"}), name
 
 
-def test_services_of_profiles_are_confined_too(stack: Stack) -> None:
+def test_services_of_profiles_are_confined_too(stack: Stack, services: Services) -> None:
     shown = json.loads(stack.compose("--profile=*", "config", "--format=json"))["services"]
     further = {"webserver_viewer", "sso"}
-    assert further <= shown.keys() - services(stack).keys()
+    assert further <= shown.keys() - services.keys()
     for name in further:
         service = shown[name]
         assert service["read_only"] and service["cap_drop"] == ["ALL"], name
@@ -104,27 +112,27 @@ def test_services_of_profiles_are_confined_too(stack: Stack) -> None:
     assert set(shown["sso"]["networks"]) == {"sso", "outside"}
 
 
-def test_only_the_ui_is_published_and_on_loopback(stack: Stack) -> None:
+def test_only_the_ui_is_published_and_on_loopback(services: Services) -> None:
     published = {
         (name, binding["HostIp"])
-        for name, container in services(stack).items()
+        for name, container in services.items()
         for bindings in container["HostConfig"]["PortBindings"].values()
         for binding in bindings or []
     }
     assert published == {("web_gateway", "127.0.0.1")}
 
 
-def test_the_socket_is_the_docker_gateways_alone(stack: Stack) -> None:
+def test_the_socket_is_the_docker_gateways_alone(services: Services) -> None:
     holders = {
         name
-        for name, container in services(stack).items()
+        for name, container in services.items()
         for mount in container["Mounts"]
         if "docker.sock" in mount["Source"]
     }
     assert holders == {"docker_gateway"}
 
 
-def test_each_consumer_holds_its_own_secrets_alone(stack: Stack) -> None:
+def test_each_consumer_holds_its_own_secrets_alone(stack: Stack, services: Services) -> None:
     expected = {
         "postgres": {"postgres_password"},
         "webserver": {"dagster_password"},
@@ -140,14 +148,14 @@ def test_each_consumer_holds_its_own_secrets_alone(stack: Stack) -> None:
             "exec", "-T", service, "stat", "-c", "%a", *(f"/run/secrets/{name}" for name in names)
         ).split()
         assert set(modes) == {"400"}, service
-    assert "/run/secrets" not in str(services(stack)["docker_gateway"]["Mounts"])
+    assert "/run/secrets" not in str(services["docker_gateway"]["Mounts"])
 
 
-def test_no_password_can_be_seen_by_inspecting(stack: Stack) -> None:
+def test_no_password_can_be_seen_by_inspecting(stack: Stack, services: Services) -> None:
     read = "cat /run/secrets/*_password"
     password = stack.compose("exec", "-T", "elt", "sh", "-c", read).strip()
     assert len(password) > 30
-    assert password not in str(services(stack))
+    assert password not in str(services)
 
 
 @pytest.mark.parametrize(
