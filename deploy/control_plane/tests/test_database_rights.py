@@ -112,7 +112,7 @@ def migrated(server: Server) -> Server:
         ("elt", "dagster", "INSERT INTO event_logs (event) SELECT '' WHERE false"),
         ("elt", "dagster", "INSERT INTO asset_event_tags (key) SELECT '' WHERE false"),
         ("elt", "dagster", "INSERT INTO asset_keys (asset_key) SELECT '' WHERE false"),
-        ("elt", "dagster", "UPDATE asset_keys SET asset_key = asset_key WHERE false"),
+        ("elt", "dagster", "UPDATE asset_keys SET last_materialization = NULL WHERE false"),
         ("elt", "dagster", "INSERT INTO run_tags (key) SELECT '' WHERE false"),
         ("elt", "dagster", "INSERT INTO dynamic_partitions (partition) SELECT '' WHERE false"),
         ("elt", "dagster", "DELETE FROM concurrency_slots WHERE false"),

@@ -128,10 +128,11 @@ def test_a_backfill_replaces_these_days_and_no_others(stack: Stack) -> None:
     )
     assert stack.sql(touched) == [["0"]]
 
-    before = row_versions(stack)
-    # Again: nothing is written.
-    wait_for_backfill(stack, backfill(stack, "orders_table", keys[:2]), seconds=900)
-    assert row_versions(stack) == before
+    # Again: nothing is written (elt's tests/test_partitions.py show that of one day).
+    if FULL:
+        before = row_versions(stack)
+        wait_for_backfill(stack, backfill(stack, "orders_table", keys[:5]), seconds=900)
+        assert row_versions(stack) == before
 
 
 @pytest.mark.long

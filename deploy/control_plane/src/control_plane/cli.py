@@ -60,7 +60,7 @@ def migrate(
     names: Annotated[str, typer.Option("--locations", help="Code locations, by commas.")],
     connections: Annotated[
         int, typer.Option(envvar="LOCATION_CONNECTIONS", min=5, help="Each location's, at most.")
-    ] = 60,
+    ] = database.LOCATION_CONNECTIONS,
     step_logs: Annotated[
         Path | None, typer.Option(help="Gets a folder for each location's step logs.")
     ] = None,

@@ -20,6 +20,8 @@ CONTROL_ROLE = "dagster"
 RUN_ROLE = "dagster_run"
 INSTANCE_DATABASE = "dagster"
 WAREHOUSE_DATABASE = "warehouse"
+# What a location's role may hold at once: its code server, its runs and its standby workers.
+LOCATION_CONNECTIONS = 60
 _START_DEADLINE_S = 60
 _LOCK_DEADLINE_S = 30
 _AS_SUPERUSER = "-- Run as the superuser"
@@ -92,7 +94,7 @@ def provision(
     control_password: str,
     location_passwords: Mapping[str, str],
     sql_dir: Path,
-    connections: int,
+    connections: int = LOCATION_CONNECTIONS,
 ) -> None:
     """Make roles and databases, then what each location owns in the warehouse.
 
