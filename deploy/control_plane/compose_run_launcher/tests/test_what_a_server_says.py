@@ -69,9 +69,9 @@ def service(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> dict[st
         "Config": {
             "WorkingDir": str(folder),
             "Env": ["DAGSTER_MODULE_NAME=the_location"],
-            "Labels": {"com.docker.compose.service": "elt"},
+            "Labels": {"com.docker.compose.project": "s", "com.docker.compose.service": "elt"},
         },
-        "NetworkSettings": {"Networks": {"core": {"IPAddress": "127.0.0.1"}}},
+        "NetworkSettings": {"Networks": {"s_rpc_elt": {"IPAddress": "127.0.0.1"}}},
     }
 
 
