@@ -15,7 +15,7 @@ GRANT EXECUTE ON FUNCTION control.owns, control.owns_event, control.takes_part_i
 -- Schedules, sensors, their ticks, heartbeats and cursors are the control plane's alone.
 GRANT SELECT ON runs, run_tags, event_logs, asset_keys, asset_event_tags, asset_check_executions,
     dynamic_partitions, concurrency_limits, concurrency_slots, pending_steps, bulk_actions,
-    backfill_tags, snapshots, instance_info, secondary_indexes, alembic_version TO dagster_run;
+    backfill_tags, snapshots, instance_info, secondary_indexes, alembic_version, kvs TO dagster_run;
 
 GRANT UPDATE (status, run_body, partition, partition_set, update_timestamp, start_time, end_time)
     ON runs TO dagster_run;
@@ -55,6 +55,7 @@ ALTER TABLE concurrency_slots ENABLE ROW LEVEL SECURITY;
 ALTER TABLE pending_steps ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bulk_actions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE backfill_tags ENABLE ROW LEVEL SECURITY;
+ALTER TABLE kvs ENABLE ROW LEVEL SECURITY;
 
 DROP POLICY IF EXISTS own ON runs;
 CREATE POLICY own ON runs TO dagster_run USING (control.owns(run_id));
@@ -107,3 +108,9 @@ CREATE POLICY own ON bulk_actions FOR SELECT TO dagster_run USING (control.takes
 DROP POLICY IF EXISTS own ON backfill_tags;
 CREATE POLICY own ON backfill_tags FOR SELECT TO dagster_run
     USING (control.takes_part_in(backfill_id));
+
+-- The versions of components that keep state: whoever loads definitions with an instance reads
+-- them. Cursors are in this table, too.
+DROP POLICY IF EXISTS state_versions ON kvs;
+CREATE POLICY state_versions ON kvs FOR SELECT TO dagster_run
+    USING (key = '__latest_defs_state_info__');

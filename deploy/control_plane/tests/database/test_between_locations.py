@@ -209,10 +209,22 @@ def test_large_tags_and_runs(
     elt.add_run_tags(run.run_id, {"k": "v" * 2500})
 
 
-@pytest.mark.parametrize("table", ["instigators", "job_ticks", "kvs", "daemon_heartbeats"])
+@pytest.mark.parametrize("table", ["instigators", "job_ticks", "daemon_heartbeats"])
 def test_what_is_the_control_plane_s_alone(postgres: Postgres, table: str) -> None:
     with pytest.raises(errors.InsufficientPrivilege):
         postgres.run("elt", f"SELECT 1 FROM {table}")
+
+
+def test_cursors_are_not_seen_and_versions_of_state_are(postgres: Postgres) -> None:
+    for key in ("a cursor", "__latest_defs_state_info__"):
+        postgres.run("dagster", "INSERT INTO kvs (key, value) VALUES (%s, '')", key)
+    try:
+        seen = postgres.run("elt", "SELECT key FROM kvs")
+        assert seen == [("__latest_defs_state_info__",)]
+        with pytest.raises(errors.InsufficientPrivilege):
+            postgres.run("elt", "UPDATE kvs SET value = 'x'")
+    finally:
+        postgres.run("dagster", "DELETE FROM kvs WHERE value = ''")
 
 
 def test_backfills_of_others_are_not_seen(postgres: Postgres, new_run: NewRun) -> None:
