@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -19,7 +20,7 @@ from runs import launch
 # Reads volumes: has a shell and grep, and is there anyway.
 READER = "postgres:17-trixie"
 # Planted in each place that is searched: a search that cannot find this proves nothing.
-MARKER = "planted-marker-0c7d1f5a9b"
+MARKER = f"planted-{uuid.uuid4().hex}"
 
 
 def read_volumes(stack: Stack, volumes: list[str], *command: str, stdin: str = "") -> str:
