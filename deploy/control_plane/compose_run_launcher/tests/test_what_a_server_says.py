@@ -56,7 +56,8 @@ def port(folder: Path) -> Iterator[int]:
     command = ["-m", "dagster", "api", "grpc", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen([sys.executable, *command], cwd=folder, env=os.environ | variables)
     yield port
-    server.terminate()
+    # Killed: it would answer to the end, and whoever started the tests may have it ignore SIGTERM.
+    server.kill()
     server.wait()
 
 
