@@ -125,6 +125,15 @@ def test_no_answer_is_an_error_of_its_own(repository: Path) -> None:
     assert "refused" in done.stderr
 
 
+def test_a_lock_file_that_cannot_be_read_is_not_taken_for_an_outage(
+    repository: Path, database: Database
+) -> None:
+    (repository / "first/uv.lock").write_text("this is no lock file\n")
+    done = audit(repository, database.url)
+    assert done.returncode == 1
+    assert "error: first/uv.lock cannot be read: " in done.stderr
+
+
 def test_every_lock_file_is_looked_up() -> None:
     listed = subprocess.run(
         ["sh", "-c", '. tests/projects.sh; echo "$PROJECTS"'],
