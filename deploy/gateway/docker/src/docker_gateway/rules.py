@@ -64,7 +64,7 @@ def _find(asked: Asked, caller: str) -> tuple[Rule, str]:
     for rule, match in matches:
         if caller in rule.callers:
             return rule, match.groupdict().get("name") or ""
-    raise Refusal(f"the {caller} has no business with this call")
+    raise Refusal(f"the {caller} may not make this call")
 
 
 async def _ping(stack: Stack, call: Call) -> Outcome:
