@@ -36,7 +36,9 @@ def clone(folder: Path) -> None:
     (folder / ".tools").symlink_to(REPOSITORY / ".tools")
 
 
-def seconds_to_ui(command: list[str], folder: Path, port: int, environment: dict[str, str]) -> float:
+def seconds_to_ui(
+    command: list[str], folder: Path, port: int, environment: dict[str, str]
+) -> float:
     """Start a command, wait until a webserver answers on the port, and end it by Ctrl-C."""
     began = time.monotonic()
     process = subprocess.Popen(
@@ -63,9 +65,7 @@ def seconds_to_ui(command: list[str], folder: Path, port: int, environment: dict
 
 def make_dev(folder: Path) -> float:
     port = free_port()
-    return seconds_to_ui(
-        ["deploy/embedded/dev"], folder, port, {"WEBSERVER_PORT": str(port)}
-    )
+    return seconds_to_ui(["deploy/embedded/dev"], folder, port, {"WEBSERVER_PORT": str(port)})
 
 
 def dg_dev(folder: Path) -> float:
