@@ -132,7 +132,7 @@ def test_reset_deletes_nothing_unless_it_is_told_to(run: Run, asked: Path, answe
 @pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")
 @pytest.mark.parametrize("setting", ["WEBSERVER_PORT=80x", "ELT_MEMORY=much"])
 def test_settings_that_compose_refuses(setting: str, tmp_path: Path) -> None:
-    """As `make up` asks it, which then says that .env does not hold."""
+    """Compose checks the settings for `make up`, which reports that .env is invalid."""
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
     (tmp_path / ".env").write_text(f"{setting}\n")
     done = subprocess.run(

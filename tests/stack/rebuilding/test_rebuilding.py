@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness import Stack
 from runs import launch
 
@@ -20,13 +22,14 @@ def images(stack: Stack) -> dict[str, str]:
     return {name: str(inspected(stack, name)["Id"]) for name in IMAGES}
 
 
-def inspected(stack: Stack, name: str) -> dict[str, object]:
+def inspected(stack: Stack, name: str) -> dict[str, Any]:
+    """An image of this stack, as `docker inspect` shows it."""
     return stack.inspect(f"{stack.project}/{name}:live")
 
 
 def layers(stack: Stack, name: str) -> list[str]:
     """An image's layers, base first."""
-    return list(stack.inspect(f"{stack.project}/{name}:live")["RootFS"]["Layers"])
+    return list(inspected(stack, name)["RootFS"]["Layers"])
 
 
 def containers(stack: Stack) -> dict[str, tuple[str, str]]:

@@ -55,7 +55,7 @@ def test_the_worker_is_the_same_copy_of_the_service(stack: Stack) -> None:
     assert pool(stack, "scenarios") == []
     assert "Starting the run in container" in cold.text()
     # The job is known to the code that runs, although the worker waited for any.
-    assert "DAGSTER_RUN_JOB_NAME" in look(warm)["variables"]
+    assert "DAGSTER_RUN_JOB_NAME" in seen[warm.id][0]["variables"]
     for mine, other in zip(seen[warm.id], seen[cold.id], strict=True):
         if isinstance(mine, dict) and isinstance(other, dict):
             assert {k: v for k, v in mine.items() if other.get(k) != v} == {}

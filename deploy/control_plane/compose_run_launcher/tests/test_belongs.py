@@ -1,4 +1,4 @@
-"""What does not belong together is refused, with a sentence that names both sides."""
+"""A run that does not match its location's release is refused; the message names both."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def foreign_image(run_id: str, image: str, location: str, own: frozenset[str]) -
 
 
 def disagreement(run: DagsterRun, location: str, known: Release | EntrypointContract) -> str | None:
-    """What does not agree between a run's origin and how its location's release is loaded."""
+    """Differences between a run's origin and the way its location's release is loaded."""
     requester = run.tags.get(REQUESTED_BY_TAG, location)
     if requester != location:
         return f"run {run.run_id}: it was requested by location {requester}, and is of {location}"
