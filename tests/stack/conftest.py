@@ -98,6 +98,20 @@ def begun(stack: Stack) -> Iterator[Begun]:
     stack.run("docker", "rm", "--force", foreign)
 
 
+@pytest.fixture(scope="session")
+def loaded(stack: Stack) -> None:
+    """elt's tables are in the warehouse, and in the UI."""
+    if stack.sql("SELECT to_regclass('raw.orders')") == [[""]]:
+        launch(stack, "elt", "sync_tables_job").wait()
+
+
+@pytest.fixture(scope="session")
+def marts(stack: Stack, loaded: None) -> None:
+    """So are those that analytics makes of them."""
+    if stack.sql("SELECT to_regclass('marts.my_analytics_asset')") == [[""]]:
+        launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
+
+
 @pytest.fixture(autouse=True)
 def _begin(request: pytest.FixtureRequest) -> None:
     """Begin with the first test that uses the stack, if there are late ones."""

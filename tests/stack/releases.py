@@ -144,9 +144,11 @@ def containers(stack: Stack) -> dict[str, str]:
 
     landing_zone runs elt's image for a moment whenever that is a new one.
     """
-    names = stack.compose("ps", "--format={{.Name}} {{.ID}}").split("\n")
-    found = dict(line.split() for line in names if line.strip())
-    return {name: id for name, id in found.items() if "-landing_zone-" not in name}
+    return {
+        each["Name"].removeprefix("/"): each["Id"]
+        for service, each in stack.containers()
+        if each["State"]["Running"] and service != "landing_zone"
+    }
 
 
 def of_elt(stack: Stack) -> list[str]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -102,12 +102,6 @@ def test_an_import_that_fails_is_named() -> None:
     ("module", "gone"),
     [
         (
-            "control_plane.loopback_webserver",
-            "from dagster_webserver.graphql import GraphQLServer as G\n"
-            "from dagster_webserver.webserver import DagsterWebserver as D\n"
-            "del D.build_middleware, G.build_middleware",
-        ),
-        (
             "control_plane.webserver",
             "from dagster._grpc.client import DagsterGrpcClient as D\n"
             "D._server_address = property(lambda self: 'a:1', lambda self, given: None)",
@@ -137,7 +131,7 @@ def test_a_process_ends_with_one_line(module: str, gone: str, tmp_path: Path) ->
 
 
 @pytest.fixture
-def instance() -> Iterator[DagsterInstance]:
+def instance(new_home: Callable[[], str]) -> Iterator[DagsterInstance]:
     """With a queue, and a launcher that only notes what it is given."""
     settings = {
         "run_coordinator": {
@@ -147,7 +141,7 @@ def instance() -> Iterator[DagsterInstance]:
         "run_launcher": {"module": "dagster._core.test_utils", "class": "MockedRunLauncher"},
         "concurrency": {"runs": {"max_concurrent_runs": 100}},
     }
-    with instance_for_test(overrides=settings) as instance:
+    with instance_for_test(settings, temp_dir=new_home()) as instance:
         yield instance
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,10 +28,11 @@ ORIGIN = RemoteJobOrigin(
 
 
 @pytest.fixture
-def instance() -> Iterator[DagsterInstance]:
+def instance(new_home: Callable[[], str]) -> Iterator[DagsterInstance]:
     coordinator = {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"}
     limits = {"config": {"max_concurrent_runs": 100}}
-    with instance_for_test(overrides={"run_coordinator": coordinator | limits}) as instance:
+    settings = {"run_coordinator": coordinator | limits}
+    with instance_for_test(settings, temp_dir=new_home()) as instance:
         yield instance
 
 

@@ -52,9 +52,11 @@ def changed(stack: Stack) -> str:
 
 def others(stack: Stack) -> dict[str, tuple[str, str]]:
     """Container and start of every service that goes on all the time, but for the location."""
-    names = set(stack.compose("config", "--services").split()) - ONE_SHOT - {NAME}
-    found = {name: stack.inspect(stack.container(name)) for name in sorted(names)}
-    return {name: (each["Id"], each["State"]["StartedAt"]) for name, each in found.items()}
+    return {
+        name: (each["Id"], each["State"]["StartedAt"])
+        for name, each in stack.containers()
+        if name not in ONE_SHOT | {NAME}
+    }
 
 
 def locations(stack: Stack) -> dict[str, str]:
@@ -84,7 +86,7 @@ def refused(stack: Stack, *arguments: str) -> str:
 
 def test_a_location_that_cannot_be_built_leaves_nothing(stack: Stack) -> None:
     before = others(stack)
-    settings = stack.settings | {"PYTHON_IMAGE": "registry.invalid/python:0"}
+    settings = stack.settings | {"PYTHON_IMAGE": "127.0.0.1:1/python:0"}
     other = Stack(stack.folder, project=stack.project, port=stack.port, settings=settings)
     refused(other, "location", f"NAME={NAME}")
     assert changed(stack) == ""
@@ -209,7 +211,7 @@ def test_taken_out_it_leaves_its_data_and_nothing_else(stack: Stack) -> None:
         assert listed == ""
     assert stack.run("docker", "images", "-q", f"{stack.project}/{NAME}") == ""
     assert days(stack) in {365, 366}
-    stack.compose("up", "--detach", "--build", "--wait")
+    stack.compose("up", "--detach", "--wait")
     assert others(stack) == before
 
     stack.run("make", "location", f"NAME={NAME}")

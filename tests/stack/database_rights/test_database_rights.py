@@ -7,7 +7,6 @@ import json
 import pytest
 
 from harness import Stack
-from runs import launch
 
 SCRIPT = """
 import json, os, pathlib, sys, psycopg2
@@ -79,12 +78,7 @@ def attempt(stack: Stack, table: list[Row]) -> dict[Row, str]:
     return answers
 
 
-@pytest.fixture(autouse=True)
-def loaded(stack: Stack) -> None:
-    if stack.sql("SELECT to_regclass('raw.orders')") == [[""]]:
-        launch(stack, "elt", "sync_tables_job").wait()
-    if stack.sql("SELECT to_regclass('marts.my_analytics_asset')") == [[""]]:
-        launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
+pytestmark = pytest.mark.usefixtures("marts")
 
 
 def test_allowed(stack: Stack) -> None:

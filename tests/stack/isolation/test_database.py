@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness import Stack, until
-from runs import launch
+from runs import load, runs_of
 
 SCRIPT = """
 import os, sys, psycopg2
@@ -47,11 +47,10 @@ def attempt(stack: Stack, statement: str, database: str = "dagster") -> str:
 
 
 @pytest.fixture(scope="module")
-def theirs(stack: Stack) -> str:
+def theirs(stack: Stack, marts: None) -> str:
     """A run of analytics that has ended."""
-    run = launch(stack, "analytics", "regenerate_analytics_job")
-    run.wait(seconds=240)
-    return run.id
+    runs = runs_of(stack, "regenerate_analytics_job")
+    return next(run.id for run in runs if run.status == "SUCCESS")
 
 
 def test_a_run_of_another_location_is_out_of_reach(stack: Stack, theirs: str) -> None:
@@ -67,7 +66,7 @@ def test_a_run_of_another_location_is_out_of_reach(stack: Stack, theirs: str) ->
 
 
 def test_an_own_run_keeps_its_location_and_its_tickets(stack: Stack) -> None:
-    run = launch(stack, "elt", "sync_tables_job")
+    run = load(stack, "customers")
     run.wait(seconds=240)
     query = f"SELECT run_body FROM runs WHERE run_id = '{run.id}'"
     ((before,),) = stack.sql(query, "dagster")

@@ -13,21 +13,20 @@ import pytest
 
 from harness import FULL, Stack, until
 from landing import delete, next_look, put, requested
-from runs import ONCE, Run, backfill, launch, launch_partition, tagged, wait_for_backfill
+from runs import ONCE, Run, backfill, launch_partition, load, tagged, wait_for_backfill
 
 HEADER = "order_id,customer_id,product_id,quantity,amount_cents,ordered_at,shipped_at,note"
 # Of this day the sample data has no orders.
 QUIET_DAY = "2025-01-02"
 FILE = f"orders_{QUIET_DAY}_late.csv"
-BACKFILLED = [date(2025, 5, 1) + timedelta(days=n) for n in range(30 if FULL else 4)]
+BACKFILLED = [date(2025, 5, 1) + timedelta(days=n) for n in range(30 if FULL else 2)]
 HOLDER = "test-holds-raw-orders"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def loaded(stack: Stack) -> Iterator[None]:
-    launch(stack, "elt", "sync_tables_job").wait()
+def put_back(stack: Stack, loaded: None) -> Iterator[None]:
     yield
-    launch(stack, "elt", "sync_tables_job").wait()
+    load(stack, "orders").wait()
     assert orders_by_day(stack) == expected(stack)
 
 
@@ -140,7 +139,7 @@ def test_the_same_load_twice_at_once(stack: Stack) -> None:
     missing = "DELETE FROM raw.orders WHERE order_id % 3 = 0"
     stack.sql(missing)
     with orders_held(stack):
-        runs = [launch(stack, "elt", "sync_tables_job", assets=["orders_table"]) for _ in range(2)]
+        runs = [load(stack, "orders") for _ in range(2)]
         loads_wait(stack, 2)
     for run in runs:
         run.wait()
@@ -153,12 +152,12 @@ def test_a_run_that_is_killed_in_the_middle_of_a_load_changes_nothing(stack: Sta
     stack.sql("DELETE FROM raw.orders WHERE order_id % 3 = 0")
     before = row_versions(stack)
     with orders_held(stack):
-        run = launch(stack, "elt", "sync_tables_job", tags=ONCE, assets=["orders_table"])
+        run = load(stack, "orders", tags=ONCE)
         loads_wait(stack, 1)
         stack.run("docker", "kill", run.tags["docker/container_id"])
         run.wait("FAILURE")
         assert row_versions(stack) == before
-    again = launch(stack, "elt", "sync_tables_job", assets=["orders_table"])
+    again = load(stack, "orders")
     again.wait()
     assert orders_by_day(stack) == expected(stack)
     left = "SELECT relname FROM pg_class WHERE relnamespace = 'raw'::regnamespace"

@@ -13,7 +13,7 @@ import pytest
 
 from harness import Stack, until
 from landing import put
-from runs import Begun, Run, launch
+from runs import Begun, Run, launch, load
 
 _AUTOMATION_RUNS = """
 query Runs($tags: [ExecutionTag!]) {
@@ -62,8 +62,7 @@ def expected_mart(data: Path) -> list[tuple[object, ...]]:
     ).fetchall()
 
 
-def test_files_to_mart(stack: Stack) -> None:
-    launch(stack, "elt", "sync_tables_job").wait()
+def test_files_to_mart(stack: Stack, loaded: None) -> None:
     # Two at once: the hour may strike while a change is being followed.
     builds = [launch(stack, "analytics", "regenerate_analytics_job") for _ in range(2)]
     for build in builds:
@@ -142,17 +141,17 @@ def other_products(stack: Stack) -> Iterator[str]:
     put(stack, "products.csv", "\n".join([header, f"{number},{name},{rest}", *others, ""]))
     yield name
     put(stack, "products.csv", content)
-    launch(stack, "elt", "sync_tables_job").wait()
+    load(stack, "products").wait()
 
 
 def test_marts_follow_a_load_by_themselves_and_once(stack: Stack, other_products: str) -> None:
-    load = launch(stack, "elt", "sync_tables_job").wait()
+    began = load(stack, "products").wait()["startTime"]
 
     def followers() -> list[dict[str, Any]]:
         tags = [{"key": "dagster/from_automation_condition", "value": "true"}]
         runs = stack.ask(_AUTOMATION_RUNS, tags=tags)["runsOrError"]["results"]
         # One that was requested before this load began follows another.
-        return [run for run in runs if run["creationTime"] > load["startTime"]]
+        return [run for run in runs if run["creationTime"] > began]
 
     def first() -> dict[str, Any]:
         found = followers()

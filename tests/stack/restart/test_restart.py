@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from harness import Stack, until
-from runs import launch
+from runs import load
 
 
 def contents(stack: Stack) -> dict[str, object]:
@@ -22,8 +22,8 @@ def contents(stack: Stack) -> dict[str, object]:
     }
 
 
-def test_stop_and_start(stack: Stack) -> None:
-    run = launch(stack, "elt", "sync_tables_job")
+def test_stop_and_start(stack: Stack, loaded: None) -> None:
+    run = load(stack, "customers")
     run.wait()
     # No tick may come between the look before and the stop.
     stack.compose("stop", "daemon")

@@ -9,7 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from harness import Stack
-from runs import launch
+from runs import launch, load
 
 OVERRIDE = """
 services:
@@ -58,7 +58,7 @@ def mounts(container: dict[str, Any]) -> set[str]:
 
 @pytest.mark.usefixtures("elt_with_more")
 def test_additions_to_elt_reach_its_runs_alone(stack: Stack) -> None:
-    run = launch(stack, "elt", "sync_tables_job")
+    run = load(stack, "customers")
     run.wait()
     other = launch(stack, "scenarios", "tick_job")
     other.wait()
@@ -85,7 +85,7 @@ def test_additions_to_elt_reach_its_runs_alone(stack: Stack) -> None:
 
 
 def test_a_run_is_confined_as_its_service_is(stack: Stack) -> None:
-    run = launch(stack, "elt", "sync_tables_job")
+    run = load(stack, "customers")
     run.wait()
     mine = run.container
     service = stack.inspect(stack.container("elt"))

@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from harness import Stack
-from runs import launch
+from runs import launch, load
 
 # Reads volumes: has a shell and grep, and is there anyway.
 READER = "postgres:17-trixie"
@@ -58,12 +58,12 @@ def secrets(stack: Stack, volumes: list[str]) -> dict[str, str]:
 @pytest.fixture(scope="module", autouse=True)
 def failures(stack: Stack) -> None:
     """Runs of both locations, some of which cannot do their work: errors love to quote."""
-    launch(stack, "elt", "sync_tables_job").wait()
+    load(stack, "customers").wait()
     launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
     stack.compose("stop", "object_store")
     try:
         # One table: boto3 takes its time for each.
-        launch(stack, "elt", "__ASSET_JOB", assets=["products_table"]).wait("FAILURE", seconds=240)
+        load(stack, "products").wait("FAILURE", seconds=240)
     finally:
         stack.compose("start", "object_store")
 

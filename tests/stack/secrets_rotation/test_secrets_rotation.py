@@ -8,7 +8,7 @@ import pytest
 
 from harness import Stack, until
 from releases import begin, kill
-from runs import ONCE, launch
+from runs import ONCE, launch, load
 
 CONSUMERS = {
     "postgres": ["postgres_password"],
@@ -48,7 +48,7 @@ def test_all_are_new_and_no_run_is_lost(stack: Stack) -> None:
 
         # By itself, and not killed when its grace was over.
         assert until(daemon_is_away, seconds=150) != 137
-        queued = launch(stack, "elt", "sync_tables_job")
+        queued = load(stack, "customers")
         said, _ = rotation.communicate(timeout=300)
     assert rotation.returncode == 0, said
     assert "every password and key is new" in said
@@ -62,7 +62,7 @@ def test_all_are_new_and_no_run_is_lost(stack: Stack) -> None:
     for value in (*before.values(), *after.values()):
         assert value not in said
     # The object store has the new keys alone.
-    launch(stack, "elt", "sync_tables_job").wait("SUCCESS", seconds=180)
+    load(stack, "customers").wait("SUCCESS", seconds=180)
 
 
 def test_a_run_that_does_not_end_stops_it(stack: Stack) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
 from harness import Stack, until
 from releases import (
+    JOB,
     containers,
     deploy,
     listed,
@@ -19,85 +23,98 @@ from releases import (
 from runs import launch
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _original(stack: Stack) -> None:
+@dataclass(frozen=True)
+class First:
+    """The first release of these tests, and what was there before it."""
+
+    containers: dict[str, str]
+    original: str
+    outcome: dict[str, Any]
+
+    @property
+    def release(self) -> str:
+        return str(self.outcome["release"])
+
+
+@pytest.fixture(scope="module")
+def first(stack: Stack) -> First:
+    """Shipped by `stackctl deploy`."""
     original(stack)
+    before = containers(stack), live(stack)
+    write_release(stack, "first")
+    return First(*before, deploy(stack))
 
 
-def test_a_changed_location_is_shipped_and_nothing_else_restarts(stack: Stack) -> None:
-    before = containers(stack)
-    write_release(stack, "one")
-    outcome = deploy(stack)
-    assert outcome["went_live"]
-    assert {"kind": "job", "name": "release_job", "how": "added", "fields": []} in outcome[
+@pytest.fixture(scope="module")
+def second(stack: Stack, first: First) -> str:
+    """Shipped after it, by Compose alone."""
+    write_release(stack, "second")
+    stack.compose("up", "--detach", "--build", "--wait", "elt")
+
+    def is_live() -> str:
+        now = live(stack)
+        assert now != first.release
+        return now
+
+    return until(is_live, seconds=30)
+
+
+def test_a_changed_location_is_shipped_and_nothing_else_restarts(
+    stack: Stack, first: First
+) -> None:
+    assert first.outcome["went_live"]
+    assert {"kind": "job", "name": "release_job", "how": "added", "fields": []} in first.outcome[
         "changes"
     ]
-
     after = containers(stack)
     assert {k: v for k, v in after.items() if "-elt-" not in k} == {
-        k: v for k, v in before.items() if "-elt-" not in k
+        k: v for k, v in first.containers.items() if "-elt-" not in k
     }
-    assert not set(of_elt(stack)) & set(before.values())
+    assert not set(of_elt(stack)) & set(first.containers.values())
     run = launch(stack, "elt", "release_job")
     run.wait()
-    assert run.stdout() == "release one\n"
-    assert run.tags["dagster/image"].endswith(f"/elt:{outcome['release']}")
+    assert run.stdout() == "release first\n"
+    assert run.tags["dagster/image"].endswith(f"/elt:{first.release}")
 
 
-def test_compose_and_deploy_agree_about_what_runs(stack: Stack) -> None:
-    write_release(stack, "agreed")
-    deploy(stack)
+def test_compose_finds_nothing_to_change(stack: Stack, first: First) -> None:
     shipped = containers(stack)
     stack.compose("up", "--detach", "--wait")
     assert containers(stack) == shipped
     stack.compose("up", "--detach", "--build", "--wait")
     assert containers(stack) == shipped
 
-    # The other way round: what Compose has shipped alone is live, and there is nothing to do.
-    write_release(stack, "by compose")
-    stack.compose("up", "--detach", "--build", "--wait", "elt")
 
-    def known() -> dict[str, object]:
-        [found] = [one for one in listed(stack) if one["live"]]
-        return dict(found)
-
-    assert until(known, seconds=30)["how"] == "compose"
+def test_what_compose_ships_is_live_and_there_is_nothing_to_do(stack: Stack, second: str) -> None:
+    [now] = [one for one in listed(stack) if one["live"]]
+    assert (now["release"], now["how"]) == (second, "compose")
     shipped = containers(stack)
     assert not deploy(stack)["went_live"]
     assert containers(stack) == shipped
 
 
-def test_a_difference_is_shown_and_nothing_is_shipped(stack: Stack) -> None:
-    write(stack, "")
-    deploy(stack)
-    before, images = containers(stack), stack.inspect(f"{stack.project}/elt:live")["Id"]
-    write_release(stack, "not shipped")
+def test_a_difference_is_shown_and_nothing_is_shipped(stack: Stack, second: str) -> None:
+    before, image = containers(stack), stack.inspect(f"{stack.project}/elt:live")["Id"]
+    write(stack, JOB.format(marker="not shipped").replace("release_job", "other_job"))
     said = stackctl(stack, "diff", "elt")
     assert said.code == 0, said.text
-    assert "+ job release_job" in said.text
+    assert "+ job other_job" in said.text
+    assert "- job release_job" in said.text
     assert containers(stack) == before
     assert len(of_elt(stack)) == 1
-    assert stack.inspect(f"{stack.project}/elt:live")["Id"] == images
-
-    deploy(stack)
-    write(stack, "")
-    assert "- job release_job" in stackctl(stack, "diff", "elt").text
+    assert stack.inspect(f"{stack.project}/elt:live")["Id"] == image
 
 
-def test_back_to_the_release_before_and_to_a_named_one(stack: Stack) -> None:
-    original = live(stack)
-    write_release(stack, "first")
-    first = deploy(stack)["release"]
-    write_release(stack, "second")
-    second = deploy(stack)["release"]
-
+def test_back_to_the_release_before_and_to_a_named_one(
+    stack: Stack, first: First, second: str
+) -> None:
     said = stack.run("make", "rollback", "LOCATION=elt")
-    assert live(stack) == first, said
+    assert live(stack) == first.release, said
     run = launch(stack, "elt", "release_job")
     run.wait()
     assert run.stdout() == "release first\n"
-    stack.run("make", "rollback", "LOCATION=elt", f"TO={original}")
-    assert live(stack) == original
+    stack.run("make", "rollback", "LOCATION=elt", f"TO={first.original}")
+    assert live(stack) == first.original
     stack.run("make", "rollback", "LOCATION=elt", f"TO={second}")
     [now] = [one for one in listed(stack) if one["live"]]
     assert (now["release"], now["how"]) == (second, "rollback")

@@ -27,6 +27,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@pytest.mark.long
 def test_the_daemon_is_killed_again_and_again(stack: Stack) -> None:
     """Every run ends once, in success; none runs twice, none is stuck."""
     pool_is_full(stack)

@@ -8,13 +8,12 @@ from playwright.sync_api import Page, expect
 
 from browser import needs_browser, new_page
 from harness import Stack, until
-from runs import launch
+from runs import load
 
 
 @needs_browser
-def test_locations_lineage_and_runs(stack: Stack, artifacts: Path) -> None:
-    launch(stack, "elt", "sync_tables_job").wait()
-    launch(stack, "analytics", "regenerate_analytics_job").wait()
+def test_locations_lineage_and_runs(stack: Stack, artifacts: Path, marts: None) -> None:
+    load(stack, "customers").wait()
     with new_page() as page:
         show(page, f"{stack.url}/deployment/locations", "elt", "analytics", exact=True)
         expect(page.get_by_text("Loaded").nth(1)).to_be_visible()

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,13 +55,15 @@ OF_AN_INSTANCE = (worker._KEEP_CONNECTIONS, *worker._QUESTIONS, *worker._CONNECT
 
 
 @pytest.fixture
-def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+def instance(
+    monkeypatch: pytest.MonkeyPatch, new_home: Callable[[], str]
+) -> Iterator[DagsterInstance]:
     worker.find.cache_clear()
     # The worker replaces it for its process, which is ours here.
     module, _, name = worker._PLUGINS.partition(":")
     plugins = importlib.import_module(module)
     monkeypatch.setattr(plugins, name, getattr(plugins, name))
-    with instance_for_test() as instance:
+    with instance_for_test(temp_dir=new_home()) as instance:
         yield instance
     gc.unfreeze()
     worker.find.cache_clear()
