@@ -1,7 +1,7 @@
-"""dagster-daemon, with the run launcher at work from the start.
+"""dagster-daemon, in Docker and without.
 
-Dagster's own command loads the launcher with the first run. This one also follows releases,
-catches up with runs, and keeps standby workers, so it has to know the launcher before.
+Dagster's own command loads the run launcher with the first run. Ours also follows releases,
+catches up with runs, and keeps standby workers, so the daemon has to know it before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from dagster import DagsterInstance
 
+from compose_run_launcher import ComposeRunLauncher
 from control_plane.connections import keep_connections
 from control_plane.internals.daemon import (
     WorkspaceFileTarget,
@@ -52,7 +53,8 @@ def main(workspace: Path, served: Path | None) -> None:
     with capture_interrupts(), DagsterInstance.get() as instance:
         keep_connections(instance)
         publish_pool_default(instance)
-        instance.run_launcher.watch()  # type: ignore[attr-defined]  # by dagster.yaml
+        if isinstance(instance.run_launcher, ComposeRunLauncher):
+            instance.run_launcher.watch()
         target = WorkspaceFileTarget([str(workspace)])
         with daemon_controller_from_instance(
             instance, workspace_load_target=target, gen_daemons=daemons

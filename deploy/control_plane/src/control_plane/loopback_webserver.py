@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.internals import webserver
+from control_plane.unreadable_runs import read_around_unreadable_runs
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
@@ -71,4 +72,5 @@ def guard() -> None:
 
 if __name__ == "__main__":
     guard()
+    read_around_unreadable_runs()
     webserver.main()  # type: ignore[no-untyped-call]

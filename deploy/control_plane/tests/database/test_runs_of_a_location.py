@@ -7,8 +7,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import NewRun, Postgres, execute
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
+
+from conftest import NewRun, Postgres, execute
 
 
 @pytest.mark.parametrize("job", ["plain", "retrying", "pooled", "mapped", "instance_user"])

@@ -58,8 +58,8 @@ class Plan:
         return self._control("webserver", command)
 
     def daemon(self) -> Service:
-        command = ["dagster-daemon", "run", "--workspace", str(self.paths.workspace)]
-        return self._control("daemon", command)
+        program = ["python", "-m", "control_plane.daemon"]
+        return self._control("daemon", [*program, "--workspace", str(self.paths.workspace)])
 
     def status(self, wait_s: int) -> list[str]:
         program = str(self.paths.binaries / "control-plane")
