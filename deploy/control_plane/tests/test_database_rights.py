@@ -57,7 +57,7 @@ def server() -> Iterator[Server]:
             *("initdb", "--username=postgres", "--auth=scram-sha-256", "--no-sync"),
             *(f"--pwfile={folder / 'password'}", "--encoding=UTF8", "--locale=C"),
         )
-        options = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off"
+        options = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c scram_iterations=1"
         run("pg_ctl", "-l", str(folder / "log"), "-o", options, "-w", "start")
         yield Server("127.0.0.1", port, PASSWORD)
     finally:

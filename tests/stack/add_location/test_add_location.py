@@ -84,6 +84,7 @@ def refused(stack: Stack, *arguments: str) -> str:
     return shown
 
 
+@pytest.mark.long
 def test_a_location_that_cannot_be_built_leaves_nothing(stack: Stack) -> None:
     before = others(stack)
     settings = stack.settings | {"PYTHON_IMAGE": "127.0.0.1:1/python:0"}
@@ -177,6 +178,7 @@ def test_it_stays_while_a_run_of_it_runs(stack: Stack, running: Run) -> None:
     assert locations(stack)[NAME] == "RepositoryLocation"
 
 
+@pytest.mark.long
 def test_it_stays_while_a_run_of_it_waits(stack: Stack) -> None:
     stack.compose("stop", "daemon")
     try:

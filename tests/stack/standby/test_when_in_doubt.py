@@ -92,6 +92,7 @@ def test_the_daemon_ended_before_it_chose_a_worker(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("killed_daemon")
+@pytest.mark.long
 def test_the_daemon_ended_before_it_woke_the_worker(stack: Stack) -> None:
     run, worker = claimed(stack)
     stack.compose("start", "daemon")

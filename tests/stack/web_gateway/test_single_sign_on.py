@@ -189,6 +189,7 @@ def test_no_start_without_editors(upstream: Upstream, settings: dict[str, str], 
 
 
 @needs_browser
+@pytest.mark.long
 def test_in_a_browser(gateway: Gateway, location: str, artifacts: Path) -> None:
     """From the login to a run that is watched."""
     with new_page() as page:
