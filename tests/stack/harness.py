@@ -120,6 +120,7 @@ class Stack:
             "TICKS": "no" if QUIET else "yes",
             "STANDBY_WORKERS": "0" if QUIET else "1",
             "WEBSERVER_PORT": str(self.port),
+            "STEP_LOGS_LIMIT_GB": "0.05",
             "RPC_SUBNETS": self.subnets,
             **self.settings,
         }

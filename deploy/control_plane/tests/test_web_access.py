@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from control_plane.errors import StackError
+from control_plane.secret_files import write
 from control_plane.web_access import (
     CERTIFICATE_FILE,
+    EDITORS_FILE,
     SSO_FILE,
     USERS_FILE,
     hash_password,
+    keep_editors,
+    keep_users,
     main,
     names,
     renew_certificate,
@@ -83,6 +87,33 @@ def test_the_command(
     assert names(path.read_text()) == []
 
 
+def test_editors_stand_beside_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = with_user(with_user("", "alice", "editor", "$6$a"), "bob", "editor", "$6$b")
+    keep_users(tmp_path, users, None)
+    editors = tmp_path / EDITORS_FILE
+    assert editors.read_text() == "alice\nbob\n"
+    assert stat.S_IMODE(editors.stat().st_mode) == 0o400
+
+    def fails(path: Path, text: str, owner: int | None) -> None:
+        if path.name == USERS_FILE:
+            raise OSError("interrupted")
+        write(path, text, owner)
+
+    monkeypatch.setattr("control_plane.web_access.write", fails)
+    users = with_user(with_user(users, "bob", "viewer", "$6$c"), "cyd", "editor", "$6$d")
+    with pytest.raises(OSError, match="interrupted"):
+        keep_users(tmp_path, users, None)
+    assert editors.read_text() == "alice\n"
+
+
+def test_editors_of_a_file_from_before_are_written_down(tmp_path: Path) -> None:
+    keep_editors(tmp_path, None)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / USERS_FILE).write_text(with_user("", "alice", "editor", "$6$a"))
+    keep_editors(tmp_path, None)
+    assert (tmp_path / EDITORS_FILE).read_text() == "alice\n"
+
+
 def test_the_client_secret_is_kept_and_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,3 +145,9 @@ def test_the_certificate_is_made_once_and_renewed_in_time(
     monkeypatch.setattr("control_plane.web_access._RENEW_S", 900 * 24 * 3600)
     assert renew_certificate(tmp_path, None)
     assert path.read_text() != first
+
+
+def test_the_gateway_hashes_a_password_once_per_request() -> None:
+    configuration = Path(__file__).resolve().parents[2] / "gateway/web/haproxy.cfg"
+    assert configuration.read_text().count("{ http_auth") == 0
+    assert configuration.read_text().count("http_auth_group(") == 1

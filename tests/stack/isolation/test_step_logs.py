@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from docker_gateway_caller import VERSION, caller, copy_of
-from harness import Stack
-from runs import Run, launch
+from harness import QUIET, Stack, until
+from runs import ONCE, Run, launch
 
 LOGS = "/var/lib/dagster/compute_logs"
 SECRET = "/run/secrets/dagster_password"
@@ -144,3 +144,24 @@ def test_the_gateway_lets_no_run_have_another_folder(stack: Stack) -> None:
         assert made.status == 201, made
         found = stack.inspect(f"{stack.project}-run-{id}")["Id"]
         assert daemon.ask("DELETE", f"{VERSION}/containers/{found}?force=True").status == 204
+
+
+@pytest.mark.skipif(QUIET, reason="this stack has no location `ready`")
+def test_a_location_that_fills_the_disk_runs_nothing_and_others_do(stack: Stack) -> None:
+    run = launch(stack, "ready", "flood_job", tags=ONCE)
+    try:
+        run.wait("CANCELED", seconds=60)
+        assert "The step logs of code location ready take 0.1 GB, more than the 0.05" in run.text()
+        refused = launch(stack, "ready", "tick_job", tags=ONCE)
+        refused.wait("FAILURE")
+        assert "STEP_LOGS_LIMIT_GB. Fix: delete old ones" in refused.text()
+        launch(stack, "scenarios", "tick_job").wait()
+    finally:
+        # As docs/locations.md says, whatever their age.
+        options = ("-mindepth", "1", "-maxdepth", "1", "-exec", "rm", "-r", "{}", "+")
+        stack.compose("exec", "-T", "ready", "find", LOGS, *options)
+
+    def runs_again() -> None:
+        assert launch(stack, "ready", "tick_job").wait("SUCCESS", "FAILURE")["status"] == "SUCCESS"
+
+    until(runs_again, seconds=60, every=2)

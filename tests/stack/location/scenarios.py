@@ -79,6 +79,20 @@ def slow_job() -> None:
 
 
 @dg.op
+def flood() -> None:
+    """More than what the tests let a location's step logs take."""
+    for _ in range(80):
+        print("x" * 1_000_000, flush=True)
+    time.sleep(600)
+
+
+@dg.job
+def flood_job() -> None:
+    """Would fill the disk."""
+    flood()
+
+
+@dg.op
 def linger() -> None:
     """Keeps the process alive after its run has ended."""
     atexit.register(time.sleep, 60)
@@ -194,6 +208,7 @@ defs = dg.Definitions(
         look_around_job,
         leave_job,
         eat_memory_job,
+        flood_job,
         import_fails_job,
         import_hangs_job,
         lingering_job,

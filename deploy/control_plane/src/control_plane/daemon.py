@@ -7,6 +7,7 @@ catches up with runs, and keeps standby workers, so the daemon has to know it be
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import click
@@ -28,6 +29,7 @@ from control_plane.pool_default import publish_pool_default
 from control_plane.queue_daemon import daemons
 from control_plane.served import ServedFile
 from control_plane.session_limits import SessionLimits
+from control_plane.step_log_limits import StepLogLimits
 from control_plane.unreadable_runs import read_around_unreadable_runs
 from control_plane.workspace_watch import PromptRefresh
 
@@ -44,7 +46,20 @@ from control_plane.workspace_watch import PromptRefresh
     required=True,
     help="The workspace.yaml that names the code locations.",
 )
-def main(workspace: Path, served: Path | None) -> None:
+@click.option(
+    "--step-logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder with a folder of step logs for each code location.",
+)
+@click.option(
+    "--step-logs-limit-gb",
+    type=click.FloatRange(min=0),
+    default=0,
+    help="What the step logs of one code location may take on the disk; 0 for no limit.",
+)
+def main(
+    workspace: Path, served: Path | None, step_logs: Path | None, step_logs_limit_gb: float
+) -> None:
     """Run Dagster's daemon, and the run launcher's watch beside it."""
     setup_interrupt_handlers()
     keep_one_order()
@@ -56,12 +71,18 @@ def main(workspace: Path, served: Path | None) -> None:
         if isinstance(instance.run_launcher, ComposeRunLauncher):
             instance.run_launcher.watch()
         target = WorkspaceFileTarget([str(workspace)])
+        # Without folders of their own, as in the embedded mode, no location's logs can be told.
+        limit = int(step_logs_limit_gb * 1e9) if step_logs else 0
+        limits = StepLogLimits(instance, step_logs or Path(), limit)
         with daemon_controller_from_instance(
-            instance, workspace_load_target=target, gen_daemons=daemons
+            instance,
+            workspace_load_target=target,
+            gen_daemons=partial(daemons, refusal=limits.refusal),
         ) as controller:
             share_log_format("compose_run_launcher")
             share_log_format("control_plane")
             SessionLimits(instance).start()
+            limits.start()
             if served is not None:
                 ServedFile(workspace_of(controller), served).start()
             refresh = PromptRefresh(workspace, controller.check_workspace_freshness)

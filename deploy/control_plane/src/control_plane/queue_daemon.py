@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,8 +35,14 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
 
     This one asks ten times a second whether a run waits, by one indexed query, and begins the
     next round when one does; and after the interval in any case. It lets a burst start in
-    portions rather than at once.
+    portions rather than at once. ``refusal`` says why a run may not begin; that one is failed.
     """
+
+    def __init__(
+        self, interval_seconds: float, refusal: Callable[[DagsterRun], str | None] = lambda _: None
+    ) -> None:
+        super().__init__(interval_seconds)
+        self._refusal = refusal
 
     def core_loop(
         self,
@@ -60,7 +66,7 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
         self, instance: DagsterInstance, *arguments: Any, **named: Any
     ) -> list[DagsterRun]:
         found = super()._get_runs_to_dequeue(instance, *arguments, **named)
-        runs = [run for run in found if not _is_failed_as_unreadable(instance, run)]
+        runs = [run for run in found if not self._is_failed(instance, run)]
         if not runs:
             return runs
         recent = RunsFilter(
@@ -69,6 +75,18 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
         )
         starting = len(instance.get_run_ids(recent, limit=MOST_STARTING))
         return runs[: MOST_STARTING - starting]
+
+    def _is_failed(self, instance: DagsterInstance, run: DagsterRun) -> bool:
+        """Whether the run cannot be read or may not begin; then it has ended."""
+        unreadable = why_unreadable(run)
+        why = (
+            self._refusal(run)
+            if unreadable is None
+            else f"The run's row in Dagster's database cannot be read: {unreadable}"
+        )
+        if why is not None:
+            fail(instance, run, why)
+        return why is not None
 
     def _dequeue_run(
         self, instance: DagsterInstance, workspace: Any, run: DagsterRun, *rest: Any, **named: Any
@@ -84,18 +102,12 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
             return False
 
 
-def _is_failed_as_unreadable(instance: DagsterInstance, run: DagsterRun) -> bool:
-    """Whether the run's row cannot be read; then the run has ended."""
-    why = why_unreadable(run)
-    if why is not None:
-        fail(instance, run, f"The run's row in Dagster's database cannot be read: {why}")
-    return why is not None
-
-
-def daemons(instance: DagsterInstance) -> Iterable[DagsterDaemon[Any]]:
+def daemons(
+    instance: DagsterInstance, refusal: Callable[[DagsterRun], str | None] = lambda _: None
+) -> Iterable[DagsterDaemon[Any]]:
     """The daemons that the instance needs, with this one in the place of Dagster's own."""
     for daemon in create_daemons_from_instance(instance):
         if isinstance(daemon, QueuedRunCoordinatorDaemon):
-            yield PromptQueueDaemon(daemon.interval_seconds)
+            yield PromptQueueDaemon(daemon.interval_seconds, refusal)
         else:
             yield daemon

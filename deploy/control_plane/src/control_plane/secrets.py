@@ -16,7 +16,7 @@ from pathlib import Path
 
 from control_plane.errors import StackError
 from control_plane.secret_files import write
-from control_plane.web_access import renew_certificate
+from control_plane.web_access import keep_editors, renew_certificate
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SHARE = re.compile(r"(?P<directory>[^:=]+)(:(?P<owner>\d+))?=(?P<names>.+)")
@@ -133,6 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
         made = provision(options.directory, options.names, shares, keep)
         if options.certificate:
             directory, _, owner = options.certificate.partition(":")
+            keep_editors(Path(directory), int(owner) if owner else None)
             if renew_certificate(Path(directory), int(owner) if owner else None):
                 made.append("certificate of the web gateway")
     except StackError as error:

@@ -16,6 +16,9 @@ from control_plane.errors import StackError
 from control_plane.secret_files import write
 
 USERS_FILE = "web_users"
+# Who of them may change things: asked for by name once the password is known to be right. Asking
+# for a user's group would hash the password once more.
+EDITORS_FILE = "web_editors"
 CERTIFICATE_FILE = "web_tls_self_signed"
 SSO_FILE = "sso_client_secret"
 ROLES = ("viewer", "editor")
@@ -49,6 +52,30 @@ def names(users: str) -> list[tuple[str, str]]:
     """Name and role of each user, in the file's order."""
     found = (line.split() for line in users.splitlines() if line.strip().startswith("user "))
     return [(words[1], words[5]) for words in found]
+
+
+def keep_users(directory: Path, users: str, owner: int | None) -> None:
+    """Write users and, beside them, the names of editors.
+
+    Whatever interrupts this, nobody is an editor for longer than the users file says.
+    """
+    editors = {name for name, role in names(users) if role == "editor"}
+    path = directory / EDITORS_FILE
+    before = set(path.read_text().split()) if path.exists() else set()
+    write(path, _lines(before & editors), owner)
+    write(directory / USERS_FILE, users, owner)
+    write(path, _lines(editors), owner)
+
+
+def keep_editors(directory: Path, owner: int | None) -> None:
+    """Write the names of editors where a users file has none beside it."""
+    users = directory / USERS_FILE
+    if users.exists() and not (directory / EDITORS_FILE).exists():
+        keep_users(directory, users.read_text(), owner)
+
+
+def _lines(found: set[str]) -> str:
+    return "".join(f"{name}\n" for name in sorted(found))
 
 
 def hash_password(password: str) -> str:
@@ -138,11 +165,12 @@ def main(arguments: list[str] | None = None) -> None:
             # Name and role first: nobody types a password for nothing.
             with_user(users, options.name, options.role, "-")
             hashed = hash_password(_ask("Password"))
-            write(path, with_user(users, options.name, options.role, hashed), options.owner)
+            changed = with_user(users, options.name, options.role, hashed)
+            keep_users(options.directory, changed, options.owner)
         elif options.command == "remove":
             if options.name not in dict(names(users)):
                 raise StackError(f"there is no user {options.name!r}")
-            write(path, without_user(users, options.name), options.owner)
+            keep_users(options.directory, without_user(users, options.name), options.owner)
         for name, role in names(path.read_text() if path.exists() else ""):
             print(f"{name}  {role}")
     except StackError as error:
