@@ -49,6 +49,16 @@ class Postgres:
     port: int
     folder: Path
     stack: ExitStack
+    data: Path
+    user: str | None
+
+    def stop(self, mode: str) -> None:
+        """End the server: `fast`, or `immediate` as a crash does."""
+        _run(self.user, self.data, "pg_ctl", "-D", "data", "-m", mode, "stop")
+
+    def start(self) -> None:
+        """Start the server again."""
+        _start(self.data, self.port, self.user)
 
     def server(self) -> database.Server:
         return database.Server("127.0.0.1", self.port, PASSWORD)
@@ -108,7 +118,7 @@ def postgres() -> Iterator[Postgres]:
         _start_server(folder, port, user)
         stack.callback(_run, user, folder, "pg_ctl", "-D", "data", "-m", "immediate", "stop")
         homes = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = Postgres(port, homes, stack)
+        server = Postgres(port, homes, stack, folder, user)
         passwords = dict.fromkeys(LOCATIONS, PASSWORD)
         database.provision(server.server(), PASSWORD, passwords, SQL, CONNECTIONS)
         migrate_instance(server.server(), PASSWORD)
@@ -125,6 +135,10 @@ def _start_server(folder: Path, port: int, user: str | None) -> None:
         *("--auth=scram-sha-256", f"--pwfile={password_file}", "--no-sync", "--encoding=UTF8"),
         *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
     )
+    _start(folder, port, user)
+
+
+def _start(folder: Path, port: int, user: str | None) -> None:
     settings = "-c fsync=off -c max_connections=100 -c reserved_connections=20 -c timezone=UTC"
     # Half of the cost of a connection is hashing the password 4096 times.
     settings += " -c scram_iterations=1"

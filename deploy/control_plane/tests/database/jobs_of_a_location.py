@@ -1,5 +1,6 @@
 """Jobs that make a run worker use all of Dagster's storage that it ever writes to."""
 
+import time
 from typing import Any
 
 import dagster as dg
@@ -42,6 +43,19 @@ def many() -> Any:
 @dg.op
 def each(context: dg.OpExecutionContext, number: int) -> int:
     return number
+
+
+@dg.op
+def says_much(context: dg.OpExecutionContext) -> None:
+    """Writes for three seconds, an event at a time."""
+    for number in range(60):
+        context.log.info(f"number {number}")
+        time.sleep(0.05)
+
+
+@dg.job
+def talking() -> None:
+    says_much()
 
 
 @dg.job
@@ -122,7 +136,7 @@ assets_job = dg.define_asset_job("assets_job", selection=[orders, report])
 parts_job = dg.define_asset_job("parts_job", selection=[parts])
 
 definitions = dg.Definitions(
-    jobs=[plain, failing, retrying, pooled, mapped, instance_user, assets_job, parts_job],
+    jobs=[plain, talking, failing, retrying, pooled, mapped, instance_user, assets_job, parts_job],
     assets=[orders, report, parts],
     asset_checks=[recent],
     # A step's own process runs the same statements, seconds later.

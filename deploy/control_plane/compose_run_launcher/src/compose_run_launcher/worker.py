@@ -29,7 +29,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # All that is private in Dagster here, as `module:name`; seen in 1.13.27.
@@ -48,7 +49,18 @@ _KEEP_CONNECTIONS = "optimize_for_webserver"
 _QUESTIONS = ("run_storage.has_run_stats_index_cols", "event_log_storage.has_asset_key_col")
 _CONNECTS = ("run_storage.connect", "event_log_storage.index_connection")
 _LOGS = "compute_log_manager"
+_STORAGES = ("run_storage", "event_log_storage", "schedule_storage")
+# What makes a repeated write of events the same as one.
+_EVENTS = "dagster._core.storage.event_log:SqlEventLogStorageTable"
+_WRITE = "dagster._serdes:serialize_value"
 
+# A database that is away for longer is not coming back by a restart.
+_AWAY_S = 150.0
+_LONGEST_PAUSE_S = 5.0
+# Of the server: it shuts down, has crashed, is starting; it has no connection left.
+_AWAY_CODES = {"57P01", "57P02", "57P03", "53300"}
+# These come without a code, and stay.
+_STAY = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 READY = "standby worker: ready"
 # Of the kind that the user interface does not show.
 TICKET_TAG = ".dagster/standby_ticket"
@@ -166,7 +178,113 @@ def open_instance(ref: str) -> Any:
         answer = find_in(instance, path)
         if answer is not None:
             setattr(getattr(instance, storage), question, functools.cache(answer))
+    for path in _STORAGES:
+        storage = find_in(instance, path)
+        if storage is not None:
+            repeat_calls(storage)
     return instance
+
+
+def repeat_calls(storage: Any) -> None:
+    """Let the storage's calls wait for a database that is away, and be made again.
+
+    An op that runs for an hour must not fail because the database was restarted meanwhile. What
+    was written before the answer was lost is not written twice.
+    """
+    deadline: list[float] = []
+
+    def repeated(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def patient(*arguments: Any, **named: Any) -> Any:
+            if deadline:  # Within another call, which is made again as a whole.
+                return call(*arguments, **named)
+            deadline.append(time.monotonic() + _AWAY_S)
+            try:
+                return _until_there(storage, name, call, arguments, named, deadline[0])
+            finally:
+                deadline.clear()
+
+        return patient
+
+    for name, _ in inspect.getmembers(type(storage), inspect.isfunction):
+        if not name.startswith("_"):
+            setattr(storage, name, repeated(name, getattr(storage, name)))
+
+
+def _until_there(
+    storage: Any,
+    name: str,
+    call: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+    deadline: float,
+) -> Any:
+    pause = 0.2
+    while True:
+        try:
+            return call(*arguments, **named)
+        except Exception as error:
+            if not is_away(error) or time.monotonic() > deadline:
+                raise
+            what = f"{type(storage).__name__}.{name}: {error}".replace("\n", " ")
+            print(f"run worker: waits for the database: {what:.300}", file=sys.stderr, flush=True)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+        if find(_EVENTS) is None or find(_WRITE) is None:
+            continue
+        if name == "store_event":
+            call = functools.partial(_store_missing, storage)
+        elif name == "store_event_batch":
+            call = functools.partial(_store_all_missing, storage)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the error, or one that it comes from, says that the database cannot be reached."""
+    from sqlalchemy import exc
+
+    while error is not None:
+        if isinstance(error, exc.OperationalError | exc.InterfaceError):
+            code = getattr(error.orig, "pgcode", None)
+            stays = any(words in str(error.orig) for words in _STAY)
+            return error.connection_invalidated or (
+                code in _AWAY_CODES or (code is None and not stays)
+            )
+        error = error.__cause__
+    return False
+
+
+class _Stored:
+    """In the place of the statement that inserts an event: finds the one that is there."""
+
+    def __init__(self, row: Any) -> None:
+        self._row = row
+
+    def returning(self, *columns: Any) -> Any:
+        from sqlalchemy import select
+
+        return select(*columns).where(self._row).limit(1)
+
+
+def _store_missing(storage: Any, event: Any) -> None:
+    """Store an event; or, of one that is stored already, what belongs to it."""
+    from sqlalchemy import select
+
+    table = find(_EVENTS).c
+    same = (table.run_id == event.run_id) & (table.event == find(_WRITE)(event))
+    with storage.run_connection(event.run_id) as connection:
+        stored = connection.execute(select(table.id).where(same)).first() is not None
+    prepare = storage.prepare_insert_event
+    if stored:
+        storage.prepare_insert_event = lambda _event: _Stored(same)
+    try:
+        storage.store_event(event)
+    finally:
+        storage.prepare_insert_event = prepare
+
+
+def _store_all_missing(storage: Any, events: Sequence[Any]) -> None:
+    for event in events:
+        _store_missing(storage, event)
 
 
 def warm_up(instance: Any, pointers: list[str]) -> None:
