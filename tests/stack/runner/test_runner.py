@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -68,16 +69,13 @@ def test_a_part_that_wrote_no_report_has_failed(
     assert code == 1 and "FAILED: unit a" in lines
 
 
-def test_what_raises_in_the_second_lane_is_a_failure(
-    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_raises_in_the_second_lane_is_a_failure(runner: ModuleType, tmp_path: Path) -> None:
     def broken(_: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(runner, "lint", broken)
     with (tmp_path / "log").open("w") as log:
         run = runner.Run(log)
-        runner.second_lane(run)
+        runner.second_lane(run, (broken,), threading.Lock())
     assert [part.failed for part in run.parts] == [True]
     assert "no space left on device" in (tmp_path / "log").read_text()
 
@@ -101,3 +99,15 @@ def test_unknown_names_are_errors(arguments: list[str], words: str) -> None:
     assert done.returncode == 2
     assert f"error: {words}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_lane_that_ends_first_takes_the_embedded_stack(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(runner, "embedded", taken.append)
+    run, ended_first = runner.Run(), threading.Lock()
+    runner.second_lane(run, (), ended_first)
+    assert taken == [run]
+    runner.second_lane(runner.Run(), (), ended_first)
+    assert taken == [run]
