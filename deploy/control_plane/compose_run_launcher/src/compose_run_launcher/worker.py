@@ -29,6 +29,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -191,18 +192,19 @@ def repeat_calls(storage: Any) -> None:
     An op that runs for an hour must not fail because the database was restarted meanwhile. What
     was written before the answer was lost is not written twice.
     """
-    deadline: list[float] = []
+    # Whether a thread is within a call: what that calls is made again with it.
+    thread = threading.local()
 
     def repeated(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def patient(*arguments: Any, **named: Any) -> Any:
-            if deadline:  # Within another call, which is made again as a whole.
+            if getattr(thread, "within", False):
                 return call(*arguments, **named)
-            deadline.append(time.monotonic() + _AWAY_S)
+            thread.within = True
             try:
-                return _until_there(storage, name, call, arguments, named, deadline[0])
+                return _until_there(storage, name, call, arguments, named)
             finally:
-                deadline.clear()
+                thread.within = False
 
         return patient
 
@@ -217,8 +219,8 @@ def _until_there(
     call: Callable[..., Any],
     arguments: tuple[Any, ...],
     named: dict[str, Any],
-    deadline: float,
 ) -> Any:
+    deadline = time.monotonic() + _AWAY_S
     pause = 0.2
     while True:
         try:
