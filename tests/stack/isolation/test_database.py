@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness import Stack, until
-from runs import load, runs_of
+from runs import Run, load
 
 SCRIPT = """
 import os, sys, psycopg2
@@ -48,9 +48,11 @@ def attempt(stack: Stack, statement: str, database: str = "dagster") -> str:
 
 @pytest.fixture(scope="module")
 def theirs(stack: Stack, marts: None) -> str:
-    """A run of analytics that has ended."""
-    runs = runs_of(stack, "regenerate_analytics_job")
-    return next(run.id for run in runs if run.status == "SUCCESS")
+    """A run of analytics that has ended: whichever made its mart last."""
+    last = "SELECT last_run_id FROM asset_keys WHERE asset_key LIKE '%\"my_analytics_asset\"%'"
+    run = Run(stack, stack.sql(last, "dagster")[0][0])
+    run.wait(seconds=240)
+    return run.id
 
 
 def test_a_run_of_another_location_is_out_of_reach(stack: Stack, theirs: str) -> None:
