@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -75,7 +74,7 @@ def test_what_raises_in_the_second_lane_is_a_failure(runner: ModuleType, tmp_pat
 
     with (tmp_path / "log").open("w") as log:
         run = runner.Run(log)
-        runner.second_lane(run, (broken,), threading.Lock())
+        runner.second_lane(run, (broken,), [])
     assert [part.failed for part in run.parts] == [True]
     assert "no space left on device" in (tmp_path / "log").read_text()
 
@@ -101,13 +100,9 @@ def test_unknown_names_are_errors(arguments: list[str], words: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_lane_that_ends_first_takes_the_embedded_stack(
-    runner: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_left_is_done_once_by_the_lane_that_ends_first(runner: ModuleType) -> None:
     taken: list[Any] = []
-    monkeypatch.setattr(runner, "embedded", taken.append)
-    run, ended_first = runner.Run(), threading.Lock()
-    runner.second_lane(run, (), ended_first)
-    assert taken == [run]
-    runner.second_lane(runner.Run(), (), ended_first)
-    assert taken == [run]
+    first, second, left = runner.Run(), runner.Run(), [taken.append, taken.append]
+    runner.second_lane(first, (), left)
+    runner.second_lane(second, (), left)
+    assert taken == [first, first]
