@@ -193,7 +193,7 @@ def launch(
 
 
 def load(stack: Stack, *tables: str, tags: dict[str, str] | None = None) -> Run:
-    """Launch elt's load of these tables: each is a process, and one takes 3 s of CPU."""
+    """Launch elt's load of these tables alone, for what does not need all of them."""
     return launch(stack, "elt", "sync_tables_job", tags=tags, assets=[f"{t}_table" for t in tables])
 
 

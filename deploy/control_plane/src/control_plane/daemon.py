@@ -82,7 +82,8 @@ def main(
             share_log_format("compose_run_launcher")
             share_log_format("control_plane")
             SessionLimits(instance).start()
-            limits.start()
+            if limit:
+                limits.start()
             if served is not None:
                 ServedFile(workspace_of(controller), served).start()
             refresh = PromptRefresh(workspace, controller.check_workspace_freshness)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from pathlib import Path
 
+from compose_run_launcher.endless import Endless
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 _LOOK_S = 5.0
@@ -35,30 +35,24 @@ def measured(folder: Path) -> int:
     return found
 
 
-class StepLogLimits:
-    """A thread that measures each location's folder of ``folder``; ``limit`` is in bytes, 0 for
-    none."""
+class StepLogLimits(Endless):
+    """Measures each location's folder of ``folder``; ``limit`` is in bytes."""
 
     def __init__(self, instance: DagsterInstance, folder: Path, limit: int) -> None:
+        super().__init__("step-log-limits")
         self._instance = instance
         self._folder = folder
         self._limit = limit
         self._over: dict[str, int] = {}
         self._free: int | None = None
         self._measured_at = 0.0
-        self._thread = threading.Thread(target=self._look_for_ever, name="step-log-limits")
-        self._thread.daemon = True
-
-    def start(self) -> None:
-        """Begin; returns at once."""
-        if self._limit:
-            self._thread.start()
 
     def refusal(self, run: DagsterRun) -> str | None:
         """Why a run may not begin now; None when it may."""
-        origin = run.remote_job_origin
-        bytes_ = self._over.get(origin.location_name) if origin else None
-        return None if origin is None or bytes_ is None else self._why(origin.location_name, bytes_)
+        location = run.remote_job_origin.location_name if run.remote_job_origin else None
+        if location is None or location not in self._over:
+            return None
+        return self._why(location, self._over[location])
 
     def _why(self, location: str, bytes_: int) -> str:
         return (
@@ -67,14 +61,10 @@ class StepLogLimits:
             f" (docs/locations.md, 'Step logs'), or set another limit in .env"
         )
 
-    def _look_for_ever(self) -> None:
-        while True:
-            try:
-                self.look()
-            except Exception:
-                # The database may be away for a while; a watch that has ended protects nobody.
-                logger.exception("step logs cannot be watched now")
-            time.sleep(_LOOK_S)
+    def follow(self) -> None:
+        """One look, and a pause."""
+        self.look()
+        time.sleep(_LOOK_S)
 
     def look(self) -> None:
         """Measure if the disk got fuller or that is due, and end what is over its limit."""

@@ -62,6 +62,7 @@ _LONGEST_PAUSE_S = 5.0
 _AWAY_CODES = {"57P01", "57P02", "57P03", "53300"}
 # These come without a code, and stay.
 _STAY = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
+
 READY = "standby worker: ready"
 # Of the kind that the user interface does not show.
 TICKET_TAG = ".dagster/standby_ticket"
@@ -220,6 +221,7 @@ def _until_there(
     arguments: tuple[Any, ...],
     named: dict[str, Any],
 ) -> Any:
+    # By hand: images of locations need not have a library for it.
     deadline = time.monotonic() + _AWAY_S
     pause = 0.2
     while True:
