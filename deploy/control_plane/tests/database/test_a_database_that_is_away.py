@@ -70,7 +70,8 @@ def test_a_worker_that_starts_meanwhile_waits(
 ) -> None:
     run = new_run("elt", "plain")
     postgres.stop("fast")
-    starting = threading.Timer(AWAY_S, postgres.start)
+    # Dagster itself tries to connect for some twelve seconds.
+    starting = threading.Timer(20, postgres.start)
     starting.start()
     assert execute(patient, run) == 0
     starting.join()
