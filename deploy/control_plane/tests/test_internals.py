@@ -35,13 +35,21 @@ from dagster_webserver.webserver import DagsterWebserver
 from starlette.testclient import TestClient
 
 from compose_run_launcher import internals as launcher_internals
-from control_plane.internals import code_servers, daemon, run_rows, step_logs, ticks, webserver
+from control_plane.internals import (
+    code_servers,
+    daemon,
+    retries,
+    run_rows,
+    step_logs,
+    ticks,
+    webserver,
+)
 from control_plane.loopback_webserver import guard
 from control_plane.one_order import keep_one_order
 from control_plane.queue_daemon import MOST_STARTING, PromptQueueDaemon, daemons
 from control_plane.step_logs import keep_apart
 
-CHECKED = (launcher_internals, daemon, run_rows, ticks)
+CHECKED = (launcher_internals, daemon, retries, run_rows, ticks)
 HOOKS = {hook.path: hook for module in (*CHECKED, webserver, step_logs) for hook in module.HOOKS}
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("elt"), "__repository__"), "job"
@@ -50,7 +58,7 @@ ORIGIN = RemoteJobOrigin(
 
 def take_away(monkeypatch: pytest.MonkeyPatch, hook: Hook) -> None:
     """As a release of Dagster would that no longer has it."""
-    for kind in hook.owner.__mro__:
+    for kind in getattr(hook.owner, "__mro__", (hook.owner,)):
         if hook.name in vars(kind):
             monkeypatch.delattr(kind, hook.name)
 

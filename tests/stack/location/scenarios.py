@@ -6,8 +6,10 @@ import os
 import pathlib
 import signal
 import time
+import uuid
 
 import dagster as dg
+import psycopg2
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 
 # A module that the code server loads and a run of this job does not.
@@ -173,6 +175,49 @@ def stillborn_job() -> None:
     say_hello()
 
 
+def in_warehouse(statement: str, *values: str) -> None:
+    """Execute it, once the database is there; for statements that may be repeated."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with psycopg2.connect(
+                host=os.environ["WAREHOUSE_HOST"],
+                dbname="warehouse",
+                user=os.environ["DAGSTER_POSTGRES_USER"],
+                password=os.environ["DAGSTER_POSTGRES_PASSWORD"],
+            ) as connection:
+                connection.cursor().execute(statement, values)
+            return
+        except psycopg2.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+
+
+@dg.op
+def leave_mark(context: dg.OpExecutionContext, after: int = 0) -> int:
+    """Takes a second, and leaves one row per execution, whatever is restarted meanwhile."""
+    execution = uuid.uuid4().hex
+    root = context.run.root_run_id or context.run_id
+    in_warehouse(
+        "INSERT INTO chaos.marks (execution, run_id, root_run_id, step) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
+        *(execution, context.run_id, root, context.op_handle.name),
+    )
+    time.sleep(1)
+    in_warehouse(
+        "UPDATE chaos.marks SET ended = coalesce(ended, clock_timestamp()) WHERE execution = %s",
+        execution,
+    )
+    return after + 1
+
+
+@dg.job
+def marks_job() -> None:
+    """Three steps, each of which can be counted."""
+    leave_mark.alias("third")(leave_mark.alias("second")(leave_mark.alias("first")()))
+
+
 # The shortest window that there is.
 @dg.asset(freshness_policy=dg.FreshnessPolicy.time_window(datetime.timedelta(seconds=60)))
 def soon_stale() -> None:
@@ -212,6 +257,7 @@ defs = dg.Definitions(
         import_fails_job,
         import_hangs_job,
         lingering_job,
+        marks_job,
         slow_job,
         stillborn_job,
         vanishing_job,

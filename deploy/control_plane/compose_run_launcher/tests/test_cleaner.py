@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,6 +30,8 @@ class StandIn(Engine):
         self.stopped: list[str] = []
         self.removed: list[str] = []
         self.refuses = ""
+        self.let_go = threading.Event()
+        self.let_go.set()
 
     def put(self, name: str, run_id: str, state: str, code: int = 0, ago_s: float = 0) -> None:
         """A container, and how long ago it ended."""
@@ -48,6 +51,9 @@ class StandIn(Engine):
 
     def stop(self, container_id: str) -> None:
         self.stopped.append(container_id)
+        if container_id == self.refuses:
+            raise docker.errors.APIError("it does not end")
+        self.let_go.wait(10)
 
     def remove(self, container_id: str) -> None:
         if container_id == self.refuses:
@@ -104,7 +110,7 @@ def test_ended_containers_go_when_their_time_is_over(
     engine.put("of a pool", "", "exited", ago_s=310)
     engine.put("of a deleted run", "no-such-run", "exited", ago_s=310)
     Cleaner(engine, instance, GRACE).follow()
-    assert engine.removed == ["long ago", "dead", "of a deleted run"]
+    assert engine.removed == ["long ago", "dead", "made", "of a deleted run"]
     assert engine.stopped == []
 
 
@@ -155,10 +161,41 @@ def test_one_that_outlives_its_run_is_stopped_after_a_moment(
     assert engine.stopped == []
     now += 1
     watch.follow()
+    end_threads()
     assert engine.stopped == ["goes on"]
     if run:
         said = [entry.message for entry in instance.all_logs(run.run_id)]
         assert any("went on after its run had ended" in message for message in said)
+
+
+def test_one_that_does_not_end_keeps_nothing_else(
+    instance: DagsterInstance, engine: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that takes its grace, nor one that the engine cannot stop."""
+    now = 1000.0
+    monkeypatch.setattr(cleaner.time, "monotonic", lambda: now)
+    run = a_run(instance, DagsterRunStatus.FAILURE)
+    for name in ("slow", "stuck"):
+        engine.put(name, run.run_id, "running")
+    engine.put("long ago", run.run_id, "exited", ago_s=10**6)
+    engine.refuses = "stuck"
+    engine.let_go.clear()
+    watch = Cleaner(engine, instance, GRACE)
+    for _ in range(3):
+        watch.follow()
+        now += 15
+    assert "long ago" in engine.removed
+    engine.let_go.set()
+    end_threads()
+    assert engine.stopped.count("slow") == 1
+    assert engine.stopped.count("stuck") >= 1
+
+
+def end_threads() -> None:
+    """Wait for all containers that are being stopped."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.name.startswith("stop-"):
+            thread.join()
 
 
 def test_one_whose_run_goes_on_is_not_stopped(

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from compose_run_launcher.explanation import ended_at, explain, is_its_own_fault
+from compose_run_launcher.explanation import ended_at, explain, fault
+from compose_run_launcher.losses import Fault
 
 
 def ended(code: int, **state: Any) -> dict[str, Any]:
@@ -95,9 +96,9 @@ def test_when_it_ended() -> None:
     assert ended_at(ended(0, FinishedAt="0001-01-01T00:00:00Z")) is None
 
 
-@pytest.mark.parametrize("code", [137, 143, 255])
+@pytest.mark.parametrize("code", [69, 137, 143, 255])
 def test_what_comes_from_outside_is_nobodys_fault(code: int) -> None:
-    assert not is_its_own_fault(ended(code))
+    assert fault(ended(code)) is Fault.LOST
 
 
 @pytest.mark.parametrize(
@@ -105,4 +106,15 @@ def test_what_comes_from_outside_is_nobodys_fault(code: int) -> None:
     [ended(0), ended(1), ended(3), ended(137, OOMKilled=True), ended(137, Error="no such file")],
 )
 def test_what_would_happen_again(container: dict[str, Any]) -> None:
-    assert is_its_own_fault(container)
+    assert fault(container) is Fault.OWN
+
+
+@pytest.mark.parametrize("code", [137, 143])
+def test_a_run_that_was_terminated_is_told_so(code: int) -> None:
+    assert "its run was terminated" in explain(ended(code), "", terminated=True)
+    assert "terminated" not in explain(ended(code), "")
+
+
+def test_a_terminated_run_that_used_too_much_memory_is_told_that() -> None:
+    text = explain(ended(137, OOMKilled=True), "", terminated=True)
+    assert "it used more memory than its limit" in text

@@ -27,6 +27,7 @@ from control_plane.one_order import keep_one_order
 from control_plane.own_requests import keep_requests_in_their_repository
 from control_plane.pool_default import publish_pool_default
 from control_plane.queue_daemon import daemons
+from control_plane.retries import Retries
 from control_plane.served import ServedFile
 from control_plane.session_limits import SessionLimits
 from control_plane.step_log_limits import StepLogLimits
@@ -82,6 +83,7 @@ def main(
             share_log_format("compose_run_launcher")
             share_log_format("control_plane")
             SessionLimits(instance).start()
+            Retries(instance, partial(workspace_of, controller)).take_over()
             if limit:
                 limits.start()
             if served is not None:

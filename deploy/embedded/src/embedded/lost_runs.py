@@ -28,7 +28,11 @@ def count(port: int, password: str) -> int:
 
 def end_all() -> int:
     """Report each such run as failed, or canceled if that was under way; how many."""
+    from compose_run_launcher.losses import Fault, decide
+    from control_plane.retries import decide_by_fault
     from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+    decide_by_fault()
 
     statuses = [
         DagsterRunStatus.STARTING,
@@ -41,6 +45,7 @@ def end_all() -> int:
             if run.status == DagsterRunStatus.CANCELING:
                 instance.report_run_canceled(run, _MESSAGE)
             else:
+                decide(instance, run, Fault.LOST)
                 instance.report_run_failed(run, _MESSAGE)
     return len(runs)
 

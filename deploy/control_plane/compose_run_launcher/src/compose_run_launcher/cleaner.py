@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from docker.errors import APIError
+from docker.errors import DockerException
+from requests.exceptions import RequestException
 
 from compose_run_launcher.engine import Engine, RunContainerState
 from compose_run_launcher.explanation import ended_at
@@ -42,6 +44,7 @@ class Cleaner(Watch):
         self._instance = instance
         self._grace = grace
         self._over_since: dict[str, float] = {}
+        self._stopping: set[str] = set()
         # An ended container does not change, and hundreds of them may be kept.
         self._due: dict[str, datetime] = {}
 
@@ -50,7 +53,8 @@ class Cleaner(Watch):
         # A standby worker without a run is its pool's.
         containers = [container for container in self.engine.run_containers() if container.run_id]
         self._stop_leftovers([container for container in containers if container.running])
-        ended = [container for container in containers if container.state in {"exited", "dead"}]
+        # One that was made and never started goes as soon as its run is over.
+        ended = [c for c in containers if c.state in {"exited", "dead", "created"}]
         self._due = {c.id: self._due.get(c.id) or self._due_of(c) for c in ended}
         now = datetime.now(UTC)
         for container in ended:
@@ -81,11 +85,24 @@ class Cleaner(Watch):
         self._over_since = over
 
     def _stop_container(self, container: RunContainerState, run: DagsterRun | None) -> None:
+        if container.id in self._stopping:
+            return
+        self._stopping.add(container.id)
+        # It takes as long as the container's grace: nothing else waits for that.
+        name = f"stop-{container.id[:12]}"
+        threading.Thread(target=self._stop_one, args=(container, run), name=name, daemon=True).start()
+
+    def _stop_one(self, container: RunContainerState, run: DagsterRun | None) -> None:
         text = f"Container {container.id[:12]} went on after its run had ended, and was stopped."
-        logger.warning("run %s: %s", container.run_id, text)
-        self.engine.stop(container.id)
-        if run is not None:
-            self._instance.report_engine_event(text, run)
+        try:
+            self.engine.stop(container.id)
+            logger.warning("run %s: %s", container.run_id, text)
+            if run is not None:
+                self._instance.report_engine_event(text, run)
+        except Exception as error:  # Whatever it is, the next look tries again.
+            logger.warning("container %s is not stopped: %s", container.id[:12], error)
+        finally:
+            self._stopping.discard(container.id)
 
     def _runs(self, running: list[RunContainerState]) -> dict[str, DagsterRun]:
         ids = [container.run_id for container in running]
@@ -100,6 +117,6 @@ class Cleaner(Watch):
             return
         try:
             self.engine.remove(container.id)
-        except APIError as error:
+        except (DockerException, RequestException) as error:
             # One that cannot be removed now must not keep the others.
             logger.warning("container %s is not removed: %s", container.id[:12], error)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from compose_run_launcher.worker import REFUSED
+from compose_run_launcher.losses import Fault
+from compose_run_launcher.worker import REFUSED, UNREACHABLE
 
 LOG_LINES = 50
 # Ends that come from outside: a kill, a stop, and what the engine says of a container that it
 # finds dead when it comes back.
-_FROM_OUTSIDE = {137, 143, 255}
+_FROM_OUTSIDE = {137, 143, 255, UNREACHABLE}
 _NEVER = "0001-01-01"
 
 # Exit codes that say something by themselves: what happened, and what to do.
@@ -22,8 +23,11 @@ _BY_EXIT_CODE = {
     ),
     1: (
         "its program failed before Dagster could report an error",
-        "The last lines of its log name the error; an import that fails, or storage that cannot"
-        " be reached, are the usual ones.",
+        "The last lines of its log name the error; an import that fails is the usual one.",
+    ),
+    UNREACHABLE: (
+        "its worker could not reach Dagster's database for minutes",
+        "The last lines of its log say what it waited for. Nothing is wrong with the run.",
     ),
     REFUSED: (
         "its worker refused the run, which is not of its location or not of its code",
@@ -55,20 +59,34 @@ _BY_EXIT_CODE = {
     ),
 }
 
+# The same of a run that somebody terminated.
+_BY_TERMINATION = {
+    137: (
+        "its run was terminated, it went on for longer than its grace, and was killed (SIGKILL)",
+        "A step that takes KeyboardInterrupt or SIGTERM in time can clean up; its service's"
+        " stop_grace_period says how long it may take.",
+    ),
+    143: ("its run was terminated, and it ended (SIGTERM)", "Nothing is to be done."),
+}
 
-def is_its_own_fault(container: Mapping[str, Any]) -> bool:
+
+def fault(container: Mapping[str, Any]) -> Fault:
     """Whether the container's program, image or limit made it end, so that it would again."""
     state = container["State"]
     broken = state.get("OOMKilled") or state.get("Error")
-    return bool(broken) or state["ExitCode"] not in _FROM_OUTSIDE
+    return Fault.OWN if broken or state["ExitCode"] not in _FROM_OUTSIDE else Fault.LOST
 
 
-def explain(container: Mapping[str, Any], log: str) -> str:
+def explain(container: Mapping[str, Any], log: str, terminated: bool = False) -> str:
     """One text for people: what happened, exit code, memory, life time, last log lines, advice.
 
-    ``container`` is the inspected container, ``log`` the end of what it wrote.
+    ``container`` is the inspected container, ``log`` the end of what it wrote; ``terminated`` says
+    that its run was to end.
     """
     what, advice = _cause(container)
+    code = container["State"]["ExitCode"]
+    if terminated and not container["State"].get("OOMKilled") and code in _BY_TERMINATION:
+        what, advice = _BY_TERMINATION[code]
     state = container["State"]
     name = container["Id"][:12]
     facts = [

@@ -27,6 +27,9 @@ with needed_by("the run launcher"):
     from dagster._core.events import JobFailureData as JobFailureData
     from dagster._core.events import RunFailureReason as RunFailureReason
 
+    # Which of a run's steps have ended, and how.
+    from dagster._core.execution.stats import StepEventStatus as StepEventStatus
+
     # The interface of run launchers, which Dagster documents and keeps in private modules.
     from dagster._core.launcher.base import CheckRunHealthResult as CheckRunHealthResult
     from dagster._core.launcher.base import LaunchRunContext as LaunchRunContext
@@ -39,7 +42,11 @@ with needed_by("the run launcher"):
 
     # Tags that Dagster itself reads.
     from dagster._core.storage.tags import DOCKER_IMAGE_TAG as DOCKER_IMAGE_TAG
-    from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
+
+    # Decides whether a failed run is retried where the process that failed it has not come to it.
+    from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
+        should_retry as decide_on_retry,
+    )
     from dagster._grpc.client import DagsterGrpcClient as DagsterGrpcClient
     from dagster._grpc.types import ExecuteRunArgs as ExecuteRunArgs
     from dagster._grpc.types import ListRepositoriesResponse as ListRepositoriesResponse
@@ -54,7 +61,7 @@ with needed_by("the run launcher"):
     )
     from docker import APIClient
 
-__all__ = ["check"]
+__all__ = ["check", "decide_on_retry"]
 
 # Resuming a run comes to us through the first: without it, Dagster would make a container that
 # is no copy of a service, with neither its limits nor its isolation.

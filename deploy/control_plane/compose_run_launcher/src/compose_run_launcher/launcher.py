@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, Self
 
-from dagster import DagsterRun, Field, IntSource, StringSource
+from dagster import DagsterRun, DagsterRunStatus, Field, IntSource, StringSource
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 from tenacity import (
@@ -25,7 +25,6 @@ from compose_run_launcher.belongs import serialized
 from compose_run_launcher.cleaner import Cleaner, Grace
 from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at
-from compose_run_launcher.handover_watch import HandoverWatch
 from compose_run_launcher.images import ImageUnavailable
 from compose_run_launcher.internals import (
     DOCKER_CONTAINER_ID_TAG,
@@ -33,23 +32,30 @@ from compose_run_launcher.internals import (
     ConfigurableClassData,
     DockerRunLauncher,
     ExecuteRunArgs,
-    JobFailureData,
     LaunchRunContext,
     RunFailureReason,
     WorkerStatus,
     serialize_value,
 )
+from compose_run_launcher.labels import run_name
 from compose_run_launcher.launching import Launches, LaunchRefused, location_of
 from compose_run_launcher.limits import BadLimit
-from compose_run_launcher.run_watch import RunWatch, do_not_retry, explain_end
+from compose_run_launcher.losses import Fault, decide
+from compose_run_launcher.run_ends import RunEnds
+from compose_run_launcher.run_watch import RunWatch
 from compose_run_launcher.standby import StandbyPool
 from compose_run_launcher.standby_worker import WorkerMaker
+from compose_run_launcher.start_watch import StartWatch
 from compose_run_launcher.watch import ReleaseWatch
+from compose_run_launcher.worker import is_away
 
 logger = logging.getLogger(__name__)
 
 # How long an end may take to be noticed and explained by the watch.
 _LEFT_TO_THE_WATCH = timedelta(seconds=30)
+
+# An engine or a database that restarts is back within this time.
+_TRIED_FOR_S = 150.0
 
 # What stops a launch for a reason that says all there is to say.
 _CLEAR_FAILURES = (
@@ -120,6 +126,14 @@ class ComposeRunLauncher(DockerRunLauncher):
         # Dagster tells a launcher its instance after it has made it.
         return Launches(self._engine, self._instance)
 
+    @cached_property
+    def _ends(self) -> RunEnds:
+        return RunEnds(self._engine, self._instance)
+
+    @cached_property
+    def _run_watch(self) -> RunWatch:
+        return RunWatch(self._engine, self._instance, self._ends, self._launch_again)
+
     def watch(self) -> None:
         """Follow releases and the ends of runs, clean up after them, keep standby workers.
 
@@ -131,9 +145,14 @@ class ComposeRunLauncher(DockerRunLauncher):
         self._launches.pool = pool
         pool.start()
         ReleaseWatch(self._engine, releases).start()
-        RunWatch(self._engine, self._instance, self._launch_again).start()
-        handed = self._launches.handed
-        HandoverWatch(self._engine, self._instance, handed, self._take_back).start()
+        self._run_watch.start()
+        StartWatch(
+            self._engine,
+            self._instance,
+            self._launches.is_launching,
+            self._run_watch.go_on_with,
+            self._take_back,
+        ).start()
         Cleaner(self._engine, self._instance, self._grace).start()
 
     def dispose(self) -> None:
@@ -181,24 +200,35 @@ class ComposeRunLauncher(DockerRunLauncher):
 
     def _try_until_given_up(self, launch: Callable[..., None], run: DagsterRun, *how: Any) -> None:
         try:
-            # An engine that restarts is back within this time; one that is not is a failure.
+            # Each try goes on from where the one before has got.
             Retrying(
-                retry=retry_if_exception(may_pass),
-                stop=stop_after_delay(60),
+                retry=retry_if_exception(lambda error: may_pass(error) or is_away(error)),
+                stop=stop_after_delay(_TRIED_FOR_S),
                 wait=wait_exponential(max=8),
                 before_sleep=before_sleep_log(logger, logging.WARNING),
                 reraise=True,
             )(launch, run, *how)
-        except _CLEAR_FAILURES as error:
+        except Exception as error:
+            if is_away(error):
+                # Nothing can be said of the run now; StartWatch goes on with it.
+                raise
+            if not isinstance(error, _CLEAR_FAILURES):
+                logger.exception("run %s could not be launched", run.run_id)
             # Said in the run's own words; an exception here would show a daemon's traceback.
-            failure = JobFailureData(
-                error=None, failure_reason=RunFailureReason.JOB_INITIALIZATION_FAILURE
-            )
-            if not may_pass(error):
-                do_not_retry(self._instance, run)
-            self._instance.report_run_failed(
-                run, f"The run could not be launched: {error}", failure
-            )
+            self._give_up(run, error)
+
+    def _give_up(self, run: DagsterRun, error: Exception) -> None:
+        try:
+            self._launches.give_up(run)
+        except (DockerException, RequestException) as further:
+            # An engine that is away; the cleaner ends what goes on when it is back.
+            logger.warning("run %s: %s", run.run_id, further)
+        now = self._instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished or now.status == DagsterRunStatus.STARTED:
+            return
+        whose = Fault.LOST if may_pass(error) else Fault.OWN
+        text = f"The run could not be launched: {error}"
+        self._ends.end(now, text, whose, RunFailureReason.JOB_INITIALIZATION_FAILURE)
 
     def terminate(self, run_id: str) -> bool:
         """Have the run's container stopped, with the service's own grace; False without one.
@@ -210,7 +240,7 @@ class ComposeRunLauncher(DockerRunLauncher):
         if run is None or run.is_finished:
             return False
         # By a person, or for its timeout: either way on purpose.
-        do_not_retry(self._instance, run)
+        decide(self._instance, run, Fault.OWN)
         self._instance.report_run_canceling(run)
         container = self._container_of(run)
         if container is None:
@@ -224,12 +254,17 @@ class ComposeRunLauncher(DockerRunLauncher):
     def _container_of(self, run: DagsterRun) -> dict[str, Any] | None:
         """The run's inspected container; None without one.
 
-        The tag that names it stands in a database that others write to; the container's name is
-        given by the launcher alone.
+        A tag names it, which stands in a database that others write to, and which a launch that
+        was cut off did not come to write; the container's name is given by the launcher alone.
         """
-        container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        container = self._engine.container(container_id) if container_id else None
-        return container if container and self._engine.run_of(container) == run.run_id else None
+        project = self._engine.project
+        named = self._engine.container(run_name(project, run.run_id))
+        tagged = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+        if not tagged or (named and named["Id"] == tagged):
+            return named
+        # Of a run that was resumed, which has a container of another name.
+        container = self._engine.container(tagged)
+        return container if container and self._engine.run_of(container) == run.run_id else named
 
     def _stop(self, container_id: str) -> None:
         try:
@@ -241,31 +276,35 @@ class ComposeRunLauncher(DockerRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the run's container runs.
 
-        One that has just ended is left to the watch, which explains it; this is for the case
-        that the watch does not.
+        One that has just ended is left to the watch, which explains it. Where the watch does not,
+        the run is ended here, as the watch would; Dagster finds it ended then.
         """
         container = self._container_of(run)
         if container is None:
-            container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-            text = "The run has no container."
-            if container_id is not None:
-                text = f"Container {container_id[:12]} is gone, or is not the run's."
-            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, text)
+            self._ends.settle(run, None)
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The run has no container.")
         end = ended_at(container)
         if container["State"]["Running"] or (
             end is not None and datetime.now(UTC) - end < _LEFT_TO_THE_WATCH
         ):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, explain_end(self._engine, container))
+        if not self._run_watch.settle(container):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.FAILED, self._ends.explain(run, container))
 
     def get_run_worker_debug_info(
         self, run: DagsterRun, include_container_logs: bool | None = True
     ) -> str | None:
-        """What Dagster appends when a run does not start or does not end in time."""
+        """What Dagster appends when a run does not start or does not end in time.
+
+        It asks when it is about to declare the run dead, and only then; so nothing may go on
+        executing the run afterwards: its container is ended here.
+        """
         container = self._container_of(run)
         if container is None:
             return "The run has no container."
         if not container["State"]["Running"]:
-            return explain_end(self._engine, container)
+            return self._ends.explain(run, container)
         log = self._engine.log(container["Id"], LOG_LINES) if include_container_logs else ""
-        return f"Its container {container['Id'][:12]} still runs. Last lines of its log:\n{log}"
+        self._ends.declared_dead(run, container)
+        return f"Its container {container['Id'][:12]} was ended. Last lines of its log:\n{log}"

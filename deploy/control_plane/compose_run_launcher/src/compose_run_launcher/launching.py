@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,8 +45,6 @@ class Launches:
         self._locks = _Locks()
         self.releases = Releases()
         self.pool: StandbyPool | None = None
-        # Run ids, and when (monotonic time) their standby workers were woken.
-        self.handed: dict[str, float] = {}
         # Between the removal of a service's old container and the creation of the new one
         # there is none to copy: then the last known one still says how runs are configured.
         self._last_known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -72,6 +69,17 @@ class Launches:
                 return
             if worker is None or self._discard_unused(run, worker["Id"]):
                 self._launch(run, image, command, cold=True)
+
+    def is_launching(self, run_id: str) -> bool:
+        """Whether a thread of this process is at work on the run's container."""
+        return self._locks.is_used(run_id)
+
+    def give_up(self, run: DagsterRun) -> None:
+        """End what was made for a run that is to be failed: nothing may go on executing it."""
+        with self._locks.of(run.run_id):
+            container = self._engine.container(labels.run_name(self._engine.project, run.run_id))
+            if container is not None and self._is_starting(run):
+                self._discard_unused(run, container["Id"])
 
     def resume(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Give the run another container, in place of the one that it has lost."""
@@ -130,8 +138,8 @@ class Launches:
         if container is None:
             return False
         if container["State"]["Status"] == "created":
-            self._start(container["Id"])
-            return True
+            # Whoever made it may not have come to join its networks, or to tell the run of it.
+            return not self._discard_unused(run, container["Id"])
         is_standby = labels.TICKET in container["Config"]["Labels"]
         if not is_standby or not self._is_starting(run):
             return True
@@ -180,7 +188,6 @@ class Launches:
             self._engine.update(worker_id, limit_changes(granted))
             self._say(run, "Handing the run to standby worker", worker_id, image, granted, tags)
             self._engine.wake(worker_id)
-            self.handed[run.run_id] = time.monotonic()
         except APIError as error:
             if may_pass(error):
                 raise
@@ -275,6 +282,11 @@ class _Locks:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._used: dict[str, tuple[threading.Lock, int]] = {}
+
+    def is_used(self, key: str) -> bool:
+        """Whether somebody uses the key's lock, or waits for it."""
+        with self._guard:
+            return key in self._used
 
     @contextmanager
     def of(self, key: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 
@@ -46,13 +47,13 @@ def needed_by(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Hook:
-    """A private attribute of a class, which we replace, override or call.
+    """A private attribute of a class or module, which we replace, override or call.
 
     ``parameters`` are the names of all its parameters, None for what is no function.
     ``needed_by`` names the feature that is lost without it.
     """
 
-    owner: type
+    owner: type | ModuleType
     name: str
     parameters: tuple[str, ...] | None
     needed_by: str
@@ -60,11 +61,14 @@ class Hook:
     @property
     def path(self) -> str:
         """As it is written in an import and a lookup."""
-        return f"{self.owner.__module__}.{self.owner.__qualname__}.{self.name}"
+        owner = self.owner
+        if isinstance(owner, ModuleType):
+            return f"{owner.__name__}.{self.name}"
+        return f"{owner.__module__}.{owner.__qualname__}.{self.name}"
 
     def original(self) -> Any:
-        """What the class has. Raises Incompatible when that is not what we rely on."""
-        package = self.owner.__module__.partition(".")[0]
+        """What the owner has. Raises Incompatible when that is not what we rely on."""
+        package = self.path.partition(".")[0]
         try:
             found = getattr(self.owner, self.name)
         except AttributeError:
@@ -78,7 +82,7 @@ class Hook:
         return found
 
     def replace(self, replacement: Any, target: Any = None) -> None:
-        """Put ours in its place: in the whole class, or in one object of it."""
+        """Put ours in its place: in the whole class or module, or in one object of the class."""
         self.original()
         setattr(target or self.owner, self.name, replacement)
 

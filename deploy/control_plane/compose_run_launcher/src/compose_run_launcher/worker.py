@@ -31,6 +31,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,8 @@ TICKET_TAG = ".dagster/standby_ticket"
 PROOF_TAG = ".dagster/standby_proof"
 # EX_NOPERM: the run is none that this worker may execute.
 REFUSED = 77
+# EX_UNAVAILABLE: the database was away for longer than a worker waits.
+UNREACHABLE = 69
 # Copies of a ticket that are looked at; there is one, unless somebody makes more.
 _MOST_COPIES = 10
 
@@ -228,7 +231,10 @@ def _until_there(
         try:
             return call(*arguments, **named)
         except Exception as error:
-            if not is_away(error) or time.monotonic() > deadline:
+            if not is_away(error):
+                raise
+            if time.monotonic() > deadline:
+                _given_up.append(str(error))
                 raise
             what = f"{type(storage).__name__}.{name}: {error}".replace("\n", " ")
             print(f"run worker: waits for the database: {what:.300}", file=sys.stderr, flush=True)
@@ -255,6 +261,10 @@ def is_away(error: BaseException | None) -> bool:
             )
         error = error.__cause__
     return False
+
+
+# Why a call was not repeated any more: the process tells by its exit code.
+_given_up: list[str] = []
 
 
 class _Stored:
@@ -408,4 +418,10 @@ def refuse(instance: Any, run: Any, why: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    try:
+        status = main(json.loads(sys.argv[1]))
+    except Exception:
+        if not _given_up:
+            raise
+        traceback.print_exc()
+    sys.exit(UNREACHABLE if _given_up else status)
