@@ -28,6 +28,7 @@ from dagster._core.remote_origin import (
 from dagster._core.test_utils import instance_for_test
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import serialize_value
+from sqlalchemy.exc import OperationalError
 
 from compose_run_launcher import commands, worker
 
@@ -326,3 +327,32 @@ def test_it_imports_nothing_but_dagster_and_the_standard_library() -> None:
         if isinstance(value, ModuleType)
     }
     assert imported <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("end", [0, 1, RuntimeError("like any other")])
+def test_a_database_that_does_not_come_back_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, end: int | Exception
+) -> None:
+    def main(_order: Any) -> int:
+        with pytest.raises(OperationalError):
+            worker._until_there(object(), "get_runs", ask, (), {})
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    def ask() -> None:
+        raise OperationalError("", {}, Exception("could not connect to server"))
+
+    monkeypatch.setattr(worker, "main", main)
+    monkeypatch.setattr(worker, "_AWAY_S", 0)
+    monkeypatch.setattr(worker, "_given_up", [])
+    monkeypatch.setattr(worker.time, "sleep", lambda _: None)
+    assert worker.status({}) == worker.UNREACHABLE
+
+
+def test_other_ends_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "main", lambda _order: 3)
+    assert worker.status({}) == 3
+    monkeypatch.setattr(worker, "main", lambda _order: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        worker.status({})

@@ -90,7 +90,9 @@ class Cleaner(Watch):
         self._stopping.add(container.id)
         # It takes as long as the container's grace: nothing else waits for that.
         name = f"stop-{container.id[:12]}"
-        threading.Thread(target=self._stop_one, args=(container, run), name=name, daemon=True).start()
+        threading.Thread(
+            target=self._stop_one, args=(container, run), name=name, daemon=True
+        ).start()
 
     def _stop_one(self, container: RunContainerState, run: DagsterRun | None) -> None:
         text = f"Container {container.id[:12]} went on after its run had ended, and was stopped."

@@ -417,11 +417,20 @@ def refuse(instance: Any, run: Any, why: str) -> None:
         instance.report_engine_event(f"The worker refused the run: {why}.", run)
 
 
-if __name__ == "__main__":
+def status(order: Mapping[str, Any]) -> int:
+    """The exit code of ``main``; UNREACHABLE when the database did not come back.
+
+    Dagster itself ends with 0 then, or with an exception like any other.
+    """
     try:
-        status = main(json.loads(sys.argv[1]))
+        code = main(order)
     except Exception:
         if not _given_up:
             raise
         traceback.print_exc()
-    sys.exit(UNREACHABLE if _given_up else status)
+        code = UNREACHABLE
+    return UNREACHABLE if _given_up else code
+
+
+if __name__ == "__main__":
+    sys.exit(status(json.loads(sys.argv[1])))
