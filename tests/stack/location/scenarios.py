@@ -175,6 +175,21 @@ def stillborn_job() -> None:
     say_hello()
 
 
+@dg.op(config_schema={"seconds": int})
+def mark_time(context: dg.OpExecutionContext) -> None:
+    """Says each second how many have passed."""
+    began = time.monotonic()
+    for second in range(1, context.op_config["seconds"] + 1):
+        time.sleep(max(0, began + second - time.monotonic()))
+        context.log.info(f"second {second}")
+
+
+@dg.job
+def mark_time_job() -> None:
+    """Runs for as long as it is told."""
+    mark_time()
+
+
 def in_warehouse(statement: str, *values: str) -> None:
     """Execute it, once the database is there; for statements that may be repeated."""
     deadline = time.monotonic() + 120
@@ -257,6 +272,7 @@ defs = dg.Definitions(
         import_fails_job,
         import_hangs_job,
         lingering_job,
+        mark_time_job,
         marks_job,
         slow_job,
         stillborn_job,

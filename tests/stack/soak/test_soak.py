@@ -19,6 +19,8 @@ LAUNCHES = 1000 if FULL else 40
 # What a launch may leave in the daemon: nothing. Pools of sockets and threads fill up at first.
 WARM_UP = 100 if FULL else 20
 MOST_FURTHER_FILES = 10
+LONG_RUN_S = 3600
+RESTART_EVERY_S = 300
 MOST_FURTHER_MEMORY_MIB = 25
 
 
@@ -120,3 +122,27 @@ def test_launches_leave_nothing_in_the_daemon(stack: Stack) -> None:
         assert after.memory_mib <= before.memory_mib + MOST_FURTHER_MEMORY_MIB
 
     until(settled, seconds=60, every=5)
+
+
+@pytest.mark.long
+def test_a_run_of_an_hour_does_not_notice_restarts_of_the_database(stack: Stack) -> None:
+    config = {"ops": {"mark_time": {"config": {"seconds": LONG_RUN_S}}}}
+    run = launch(stack, "scenarios", "mark_time_job", config, tags=ONCE)
+    run.wait("STARTED")
+    ends = time.monotonic() + LONG_RUN_S
+    restarts = 0
+    while (left := ends - time.monotonic()) > RESTART_EVERY_S:
+        time.sleep(min(left, RESTART_EVERY_S))
+        # By turns as people restart it, and as it crashes.
+        stack.compose(*(("restart",) if restarts % 2 else ("kill",)), "postgres")
+        stack.compose("start", "postgres")
+        restarts += 1
+        say(f"restart {restarts}, {left / 60:.0f} minutes left")
+    run.wait("SUCCESS", seconds=RESTART_EVERY_S + 120)
+    [[said, different]] = stack.sql(
+        "SELECT count(*), count(DISTINCT event::json ->> 'user_message') FROM event_logs"
+        f" WHERE run_id = '{run.id}' AND event::json ->> 'user_message' LIKE 'second %'",
+        "dagster",
+    )
+    assert restarts >= LONG_RUN_S // RESTART_EVERY_S - 1
+    assert (int(said), int(different)) == (LONG_RUN_S, LONG_RUN_S)
