@@ -110,7 +110,7 @@ def test_ended_containers_go_when_their_time_is_over(
     engine.put("of a pool", "", "exited", ago_s=310)
     engine.put("of a deleted run", "no-such-run", "exited", ago_s=310)
     Cleaner(engine, instance, GRACE).follow()
-    assert engine.removed == ["long ago", "dead", "made", "of a deleted run"]
+    assert engine.removed == ["long ago", "dead", "of a deleted run", "made"]
     assert engine.stopped == []
 
 
@@ -120,6 +120,19 @@ def test_one_whose_run_has_not_been_settled_stays(
     run = a_run(instance, DagsterRunStatus.STARTED)
     engine.put("ended", run.run_id, "exited", ago_s=10**6)
     Cleaner(engine, instance, GRACE).follow()
+    assert engine.removed == []
+
+
+def test_one_that_was_seen_before_it_was_started_is_kept_like_others(
+    instance: DagsterInstance, engine: StandIn
+) -> None:
+    run = a_run(instance, DagsterRunStatus.STARTING)
+    engine.put("made", run.run_id, "created")
+    looks = Cleaner(engine, instance, GRACE)
+    looks.follow()
+    instance.report_run_failed(run)
+    engine.put("made", run.run_id, "exited", code=137, ago_s=1)
+    looks.follow()
     assert engine.removed == []
 
 

@@ -53,12 +53,15 @@ class Cleaner(Watch):
         # A standby worker without a run is its pool's.
         containers = [container for container in self.engine.run_containers() if container.run_id]
         self._stop_leftovers([container for container in containers if container.running])
-        # One that was made and never started goes as soon as its run is over.
-        ended = [c for c in containers if c.state in {"exited", "dead", "created"}]
+        ended = [container for container in containers if container.state in {"exited", "dead"}]
         self._due = {c.id: self._due.get(c.id) or self._due_of(c) for c in ended}
         now = datetime.now(UTC)
         for container in ended:
             if self._due[container.id] < now:
+                self._remove(container)
+        for container in containers:
+            # Made and never started: there is nothing to look into once its run is over.
+            if container.state == "created":
                 self._remove(container)
         time.sleep(_PAUSE_S)
 
