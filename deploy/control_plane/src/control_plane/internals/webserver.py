@@ -29,7 +29,7 @@ HOOKS = (
 def shown_to_the_user(sentence: str) -> Exception:
     """An error that the user interface shows as it is. Others are answered by HTTP 500."""
     info = SerializableErrorInfo(sentence, stack=[], cls_name=None)
-    return UserFacingGraphQLError(GraphenePythonError(info))
+    return UserFacingGraphQLError(GraphenePythonError(info))  # type: ignore[no-untyped-call]
 
 
 def prepend_middleware(middleware: Any) -> None:
