@@ -184,6 +184,27 @@ def test_what_is_anothers_fails_the_tick(
     assert instance.get_latest_materialization_event(AssetKey("analytics_table")) is None
 
 
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (RunRequest(tags={"k": "v" * 6000}), 'tag "k" with its value is 6001 bytes'),
+        (RunRequest(run_config={"k": "v" * 5_000_000}), "the run configuration is 5000009 bytes"),
+        (request_backfill_of("elt_table", tags={"k": "\ud800"}), r"""tag "k" contains '\ud800'"""),
+    ],
+)
+def test_what_the_database_cannot_hold_fails_the_tick(
+    context: Context, answer: Any, guarded: None, request_: RunRequest, said: str
+) -> None:
+    """Before anything of it is launched: the next tick asks for all of it again."""
+    before = launched(context.instance)
+    answer(run_requests=[RunRequest(), request_])
+    made = tick(context)
+    assert made.status == TickStatus.FAILURE
+    assert made.error is not None
+    assert f"elt_sensor of location elt asked for a run: {said}" in made.error.message
+    assert launched(context.instance) == before
+
+
 def test_an_honest_sensor_goes_on(context: Context, guarded: None) -> None:
     """It may not set what the control plane writes, which is left out."""
     before = launched(context.instance)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from embedded.environment import Environments
 from embedded.locations import Location, read_locations
@@ -73,3 +74,10 @@ def test_migrate_reads_passwords_from_files_and_gets_no_superuser_password(paths
     environment = environments(paths).migrate()
     assert environment["POSTGRES_PORT"] == "5433"
     assert "secret-of-postgres" not in environment.values()
+
+
+def test_the_daemon_waits_for_locations_of_backfills_as_in_docker(paths: Paths) -> None:
+    compose = yaml.safe_load((Path(__file__).resolve().parents[3] / "docker-compose.yml").read_text())
+    daemon = compose["services"]["daemon"]["environment"]
+    wanted = {name: value for name, value in daemon.items() if "BACKFILL" in name}
+    assert wanted and environments(paths).control_plane().items() >= wanted.items()

@@ -81,3 +81,10 @@ def test_services_that_start_before_postgres_come_up_when_it_does(stack: Stack) 
 
     until(healthy, seconds=150, every=1)
     launch(stack, "scenarios", "tick_job").wait()
+
+
+def test_a_tag_that_the_database_cannot_hold_is_refused_by_one_sentence(stack: Stack) -> None:
+    """The webserver is wired so; every way to a run is in test_what_cannot_be_stored.py."""
+    said = '\'Run of job sync_tables_job: tag "note" with its value is 6004 bytes; the limit is'
+    with pytest.raises(AssertionError, match=said):
+        launch(stack, "elt", "sync_tables_job", tags={"note": "x" * 6000})

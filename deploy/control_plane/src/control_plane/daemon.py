@@ -25,9 +25,11 @@ from control_plane.internals.daemon import (
 )
 from control_plane.one_order import keep_one_order
 from control_plane.own_requests import keep_requests_in_their_repository
+from control_plane.planned_events import write_planned_events_at_once
 from control_plane.pool_default import publish_pool_default
 from control_plane.queue_daemon import daemons
 from control_plane.retries import Retries
+from control_plane.run_writes import write_runs_whole
 from control_plane.served import ServedFile
 from control_plane.session_limits import SessionLimits
 from control_plane.step_log_limits import StepLogLimits
@@ -66,6 +68,8 @@ def main(
     keep_one_order()
     read_around_unreadable_runs()
     keep_requests_in_their_repository()
+    write_runs_whole()
+    write_planned_events_at_once()
     with capture_interrupts(), DagsterInstance.get() as instance:
         keep_connections(instance)
         publish_pool_default(instance)

@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.internals import webserver
+from control_plane.planned_events import write_planned_events_at_once
+from control_plane.run_writes import write_runs_whole
 from control_plane.unreadable_runs import read_around_unreadable_runs
 
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
@@ -73,4 +75,6 @@ def guard() -> None:
 if __name__ == "__main__":
     guard()
     read_around_unreadable_runs()
+    write_runs_whole(webserver.shown_to_the_user)
+    write_planned_events_at_once()
     webserver.main()  # type: ignore[no-untyped-call]

@@ -36,6 +36,7 @@ from control_plane.internals.ticks import (
     submit,
     submit_all,
 )
+from control_plane.run_writes import Unstorable, problem_of_request
 
 # What the control plane writes to runs. A sensor that passes on all tags of an earlier run means
 # no harm by it, so they are left out, and not refused.
@@ -85,7 +86,7 @@ def checked(data: Any, name: str, own: RepositoryHandle, location: Any, graph: A
     """What a tick of ``name`` answered, with the control plane's tags alone.
 
     ``data`` is sensor or schedule execution data; ``graph()`` is the workspace's asset graph, in
-    which a backfill finds the location of each asset. Raises ForeignRequest.
+    which a backfill finds the location of each asset. Raises ForeignRequest and Unstorable.
     """
     requests: Sequence[RunRequest] = data.run_requests or ()
     repository = location.get_repository(own.repository_name)
@@ -103,6 +104,10 @@ def checked(data: Any, name: str, own: RepositoryHandle, location: Any, graph: A
         _check_keys(name, own, graph(), _foreign_to(repository.asset_graph, events, graph()))
     if not requests:
         return data
+    for request in requests:
+        problem = problem_of_request(request.tags, request.run_config)
+        if problem is not None:
+            raise Unstorable(f"{name} of location {own.location_name} asked for a run: {problem}")
     kept = [marked(one, own.location_name) for one in requests]
     # A sensor's is a record, a schedule's a named tuple.
     replaced = partial(copy, data) if is_record(data) else data._replace

@@ -4,12 +4,16 @@ step's log in its location's folder alone."""
 from __future__ import annotations
 
 from control_plane import step_logs
-from control_plane.internals.webserver import main
+from control_plane.internals.webserver import main, shown_to_the_user
 from control_plane.one_order import keep_one_order
+from control_plane.planned_events import write_planned_events_at_once
+from control_plane.run_writes import write_runs_whole
 from control_plane.unreadable_runs import read_around_unreadable_runs
 
 if __name__ == "__main__":
     keep_one_order()
     read_around_unreadable_runs()
+    write_runs_whole(shown_to_the_user)
+    write_planned_events_at_once()
     step_logs.keep_apart()
     main()  # type: ignore[no-untyped-call]

@@ -52,7 +52,12 @@ class Environments:
 
     def control_plane(self) -> dict[str, str]:
         """For webserver, daemon and the control plane's commands."""
-        return {**self.base(), **self._instance(CONTROL_ROLE, CONTROL_ROLE)}
+        return {
+            **self.base(),
+            **self._instance(CONTROL_ROLE, CONTROL_ROLE),
+            # A backfill waits while its location is away, as in docker-compose.yml.
+            "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1",
+        }
 
     def location(self, location: Location) -> dict[str, str]:
         """For the location's code server, from which its runs inherit."""

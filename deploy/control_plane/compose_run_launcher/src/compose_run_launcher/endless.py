@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Endless(threading.Thread, ABC):
-    """A thread that never ends: whatever breaks its work is logged, and the work begun anew."""
+    """A thread that never ends: after an error it logs the traceback and begins its work anew."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -23,7 +23,7 @@ class Endless(threading.Thread, ABC):
             Retrying(
                 retry=retry_if_exception_type(Exception),
                 wait=wait_exponential(max=5),
-                before_sleep=before_sleep_log(logger, logging.WARNING),
+                before_sleep=before_sleep_log(logger, logging.WARNING, exc_info=True),
             )(self.follow)
 
     @abstractmethod

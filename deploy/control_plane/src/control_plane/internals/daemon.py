@@ -18,6 +18,7 @@ with needed_by("the daemon"):
     from dagster._core.storage.event_log import SqlEventLogStorage
     from dagster._core.storage.runs import SqlRunStorage
     from dagster._core.storage.schedules import SqlScheduleStorage
+    from dagster._core.storage.tags import PRIORITY_TAG as PRIORITY_TAG
     from dagster._core.workspace.context import IWorkspaceProcessContext as IWorkspaceProcessContext
     from dagster._core.workspace.context import WorkspaceProcessContext as WorkspaceProcessContext
     from dagster._core.workspace.load_target import WorkspaceFileTarget as WorkspaceFileTarget
@@ -71,6 +72,42 @@ HOOKS = (
         "_dequeue_run",
         ("self", "instance", "workspace", "run", "concurrency_config", "fixed_iteration_time"),
         "failing a run whose row cannot be read by itself",
+    ),
+    Hook(
+        QueuedRunCoordinatorDaemon,
+        "_get_in_progress_run_records",
+        ("self", "instance"),
+        "counting runs that are being launched",
+    ),
+    Hook(
+        QueuedRunCoordinatorDaemon,
+        "_priority_sort",
+        ("self", "runs"),
+        "admitting code locations in turn",
+    ),
+    Hook(
+        QueuedRunCoordinatorDaemon,
+        "_dequeue_runs_iter_threaded",
+        (
+            *("self", "workspace_process_context", "runs_to_dequeue", "max_workers"),
+            *("concurrency_config", "fixed_iteration_time"),
+        ),
+        "launching runs while the queue goes on",
+    ),
+    Hook(
+        QueuedRunCoordinatorDaemon,
+        "_dequeue_run_thread",
+        (
+            *("self", "workspace_process_context", "run", "concurrency_config"),
+            "fixed_iteration_time",
+        ),
+        "launching runs while the queue goes on",
+    ),
+    Hook(
+        QueuedRunCoordinatorDaemon,
+        "_get_executor",
+        ("self", "max_workers"),
+        "launching runs while the queue goes on",
     ),
     Hook(
         DagsterInstance,

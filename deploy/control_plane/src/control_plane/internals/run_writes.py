@@ -1,0 +1,56 @@
+"""What is needed to create runs and backfills whole or not at all, in daemon and webserver."""
+
+from __future__ import annotations
+
+from compose_run_launcher.private_names import Hook, needed_by
+
+_WHOLE = "creating runs whole or not at all"
+_AT_ONCE = "creating a run of many assets and checks at once"
+
+with needed_by(_WHOLE):
+    from dagster import DagsterEventType as DagsterEventType
+    from dagster._core.execution.backfill import PartitionBackfill as PartitionBackfill
+    from dagster._core.storage.asset_check_execution_record import (
+        AssetCheckExecutionRecordStatus as AssetCheckExecutionRecordStatus,
+    )
+    from dagster._core.storage.event_log.schema import (
+        AssetCheckExecutionsTable as AssetCheckExecutionsTable,
+    )
+    from dagster._core.storage.event_log.schema import (
+        SqlEventLogStorageTable as SqlEventLogStorageTable,
+    )
+    from dagster._core.storage.tags import BACKFILL_ID_TAG as BACKFILL_ID_TAG
+    from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
+    from dagster._core.storage.tags import PARTITION_SET_TAG as PARTITION_SET_TAG
+    from dagster._serdes import serialize_value as serialize_value
+    from dagster_postgres.event_log import PostgresEventLogStorage
+    from dagster_postgres.run_storage import PostgresRunStorage
+
+HOOKS = (
+    Hook(PostgresRunStorage, "connect", ("self",), _WHOLE),
+    Hook(PostgresRunStorage, "add_run", ("self", "dagster_run"), _WHOLE),
+    Hook(PostgresRunStorage, "add_backfill", ("self", "partition_backfill"), _WHOLE),
+    Hook(PostgresRunStorage, "add_run_tags", ("self", "run_id", "new_tags"), _WHOLE),
+    Hook(PostgresEventLogStorage, "store_event_batch", ("self", "events"), _AT_ONCE),
+    Hook(PostgresEventLogStorage, "index_transaction", ("self",), _AT_ONCE),
+    Hook(PostgresEventLogStorage, "_event_to_row", ("self", "event"), _AT_ONCE),
+    Hook(
+        PostgresEventLogStorage,
+        "_store_asset_event",
+        ("self", "conn", "event", "event_id"),
+        _AT_ONCE,
+    ),
+)
+CONNECT, ADD_RUN, ADD_BACKFILL, ADD_RUN_TAGS, STORE_BATCH, *_ = HOOKS
+connect, add_run, add_backfill, add_run_tags, store_batch, _, row_of, store_asset = (
+    hook.original() for hook in HOOKS
+)
+
+
+def check_hooks() -> None:
+    """Raise Incompatible for the first hook that is not what we rely on."""
+    for hook in HOOKS:
+        hook.original()
+
+
+check_hooks()
