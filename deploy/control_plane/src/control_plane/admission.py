@@ -1,7 +1,7 @@
 """Which queued runs start next: by priority, and in turn between code locations.
 
 First in, first out lets a backfill of a hundred days take every slot, and a single run of another
-team waits behind it for minutes. The rule: docs/decisions/0016-fair-admission.md.
+team waits behind it for minutes. The rule: docs/decisions/0018-fair-admission.md.
 """
 
 from __future__ import annotations
