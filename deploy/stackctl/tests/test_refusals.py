@@ -6,9 +6,11 @@ Docker and the control plane are stand-ins here that give the answers of real on
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,16 +58,19 @@ def container(name: str, address: str) -> Container:
 CANDIDATE = container("new", "10.0.0.2")
 
 
-class Control:
-    """A control plane whose command runs a shell script in its place."""
-
-    def __init__(self, script: str) -> None:
-        self._script = script
-        self.asked: list[str] = []
-
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        self.asked = list(arguments)
-        return shell(self._script)
+# What the engine would say: a container's command runs here, where its `entrypoint` is a stand-in.
+DOCKER = """#!/bin/sh
+echo "$*" >>"$ASKED"
+case "$*" in
+"compose ps "*) echo webserver-1 ;;
+"exec webserver-1 timeout --kill-after=5 "*) shift 5; exec "$@" ;;
+"container wait new") eval "$END" ;;
+"container logs "*) printf '%s' "$LOG" >&2 ;;
+"container inspect new") echo "[{\\"State\\": $STATE}]" ;;
+*) echo "unknown: $*" >&2; exit 1 ;;
+esac
+"""
+ENTRYPOINT = '#!/bin/sh\neval "$COMPARE"\n'
 
 
 def shell(script: str) -> subprocess.Popen[str]:
@@ -77,8 +82,14 @@ Examine = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def examine(monkeypatch: pytest.MonkeyPatch) -> Examine:
+def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
     """Examines a candidate: what `compare` does, how its container ends, and what it is like."""
+    for name, script in (("docker", DOCKER), ("entrypoint", ENTRYPOINT)):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    asked = tmp_path / "asked"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    monkeypatch.setenv("ASKED", str(asked))
 
     def run(
         compare: str = f"echo '{json.dumps(REPORT)}'",
@@ -89,14 +100,14 @@ def examine(monkeypatch: pytest.MonkeyPatch) -> Examine:
         location: str = "elt",
         seconds: float = 5,
     ) -> dict[str, Any]:
-        said = {"wait": end, "logs": f"printf '%s' '{log}' >&2"}
-        monkeypatch.setattr(gate, "begin", lambda _kind, command, *_: shell(said[command]))
-        monkeypatch.setattr(gate, "inspect", lambda *_: [{"State": state or {}}])
+        said = {"COMPARE": compare, "END": end, "LOG": log, "STATE": json.dumps(state or {})}
+        for name, value in said.items():
+            monkeypatch.setenv(name, value)
         service = Service(STACK, location)
         monkeypatch.setattr(Service, "serving", lambda _: live)
-        control = Control(compare)
-        report = gate.examine(service, control, CANDIDATE, seconds)  # type: ignore[arg-type]
-        return report | {"asked": control.asked}
+        report = gate.examine(service, control_plane.ControlPlane(STACK), CANDIDATE, seconds)
+        [command] = [line for line in asked.read_text().splitlines() if line.startswith("exec ")]
+        return report | {"asked": command.partition(" control-plane ")[2].split()}
 
     return run
 
@@ -117,6 +128,17 @@ def test_a_release_that_has_nothing_against_it_passes(examine: Examine) -> None:
     assert passed["candidate"] == REPORT["candidate"]
     # Each by its address in the network that it shares with the webserver.
     assert passed["asked"] == ["compare", "10.0.0.2:4000", "--live=10.0.0.1:4000", "--seconds=5"]
+
+
+def test_a_report_of_any_size_is_read(examine: Examine, tmp_path: Path) -> None:
+    names = {f"asset_{n}": {"code_version": "0123456789ab"} for n in range(5_000)}
+    release = REPORT["candidate"] | {"definitions": {"asset": names}}
+    report = tmp_path / "report"
+    # A pipe holds 64 KiB.
+    report.write_text(json.dumps(REPORT | {"candidate": release}))
+    assert report.stat().st_size > 200_000
+    passed = examine(compare=f"cat {report}")
+    assert len(passed["candidate"]["definitions"]["asset"]) == 5_000
 
 
 def test_while_nothing_serves_there_is_nothing_to_compare_with(examine: Examine) -> None:
@@ -158,10 +180,10 @@ def test_what_the_control_plane_says_of_it_is_said(examine: Examine, words: str)
 
 
 def test_one_of_which_nothing_is_heard(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "until", lambda *_: False)
-    said = refusal(examine, compare="exec sleep 60", seconds=5)
     # Half a minute more than the control plane was given, so that it can say so itself.
-    assert "after 35 s" in said
+    monkeypatch.setattr(gate, "_REPORT_S", 0.1)
+    said = refusal(examine, compare="exec sleep 60", seconds=0.1)
+    assert "it is not known after 0.2 s whether it serves" in said
 
 
 def test_one_that_serves_and_is_unhealthy(examine: Examine) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from stackctl import candidate as candidates
 from stackctl import gate, records, retention, switch
-from stackctl.changes import Change, changes
+from stackctl.changes import Change, changes, shown
 from stackctl.console import err, say, step
 from stackctl.control_plane import ControlPlane
 from stackctl.docker import DockerError, docker, inspect
@@ -178,8 +178,8 @@ def show_changes(report: dict[str, Any]) -> list[Change]:
     if not found:
         say("  definitions: no difference")
     colors = {"added": "green", "changed": "yellow", "removed": "red"}
-    for change in found:
-        err.print(f"  {change}", style=colors[change.how], markup=False)
+    for how, line in shown(found):
+        err.print(f"  {line}", style=colors[how], markup=False)
     return found
 
 
