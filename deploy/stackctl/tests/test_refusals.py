@@ -52,7 +52,7 @@ REPORT: dict[str, Any] = {
 
 def container(name: str, address: str) -> Container:
     networks = {"s_rpc": {"IPAddress": address}, "s_core": {"IPAddress": "10.9.9.9"}}
-    return Container(name, name, f"sha256:{name}", "running", 1, "", networks, ())
+    return Container(name, name, f"sha256:{name}", "running", 1, "", networks, (), "")
 
 
 CANDIDATE = container("new", "10.0.0.2")
@@ -279,6 +279,9 @@ def test_a_lock_that_the_engine_cannot_make_is_no_lock_of_somebody(
         pass
 
 
+DAY = "2026-01-0"
+
+
 def image(digest: str, tagged: str, *names: str) -> dict[str, Any]:
     return {"Id": digest, "Size": 7, "Metadata": {"LastTagTime": tagged}, "RepoTags": list(names)}
 
@@ -287,9 +290,11 @@ def test_releases_are_the_lasting_names_of_images_the_latest_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = [
-        image("sha256:a", "2026-01-01", "s/elt:a", "s/elt:live", "s/elt:next", "other/elt:z"),
-        image("sha256:b", "2026-01-02", "s/elt:b"),
-        image("sha256:c", "2026-01-03", "s/elt:c"),
+        image(
+            "sha256:a", f"{DAY}1T00:00:00Z", "s/elt:a", "s/elt:live", "s/elt:next", "other/elt:z"
+        ),
+        image("sha256:b", f"{DAY}2T00:00:00Z", "s/elt:b"),
+        image("sha256:c", f"{DAY}3T00:00:00Z", "s/elt:c"),
     ]
     monkeypatch.setattr(retention, "docker", lambda *_: "s/elt:a s/elt:b s/elt:c")
     monkeypatch.setattr(retention, "inspect", lambda *_: images)
@@ -299,10 +304,10 @@ def test_releases_are_the_lasting_names_of_images_the_latest_first(
         Record("b", "2026-01-02", "ann", "2", "deploy"),
         Record("a", "2026-01-09", "ann", "1", "rollback"),
     ]
-    found = retention.releases(Service(STACK, "elt"), records)
+    found = retention.releases(Service(STACK, "elt"), records, None)
     assert [(one.release, one.when) for one in found] == [
         ("a", "2026-01-09"),
-        ("c", "2026-01-03"),
+        ("c", "2026-01-03T00:00:00+00:00"),
         ("b", "2026-01-02"),
     ]
     assert [one.record and one.record.how for one in found] == ["rollback", None, "deploy"]

@@ -113,7 +113,7 @@ def test_back_to_the_release_before_and_to_a_named_one(
     run = launch(stack, "elt", "release_job")
     run.wait()
     assert run.stdout() == "release first\n"
-    stack.run("make", "rollback", "LOCATION=elt", f"TO={first.original}")
+    stack.run("make", "rollback", "LOCATION=elt")
     assert live(stack) == first.original
     stack.run("make", "rollback", "LOCATION=elt", f"TO={second}")
     [now] = [one for one in listed(stack) if one["live"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -103,6 +103,7 @@ class Shipping:
         service, name = self.service, str(report["candidate"]["image"])
         former = service.containers()
         kept = inspect("image", name)
+        known, unknown = self._history(service.serving())
         try:
             # Its runs look for it by this name.
             docker("image", "tag", candidate.image, name)
@@ -129,14 +130,16 @@ class Shipping:
             docker("compose", "up", "--detach", "--no-build", *followers)
         release = _tag(name)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        records.write(self.control, service.location, Record(release, now, who(), revision, how))
-        say(f"{service.location} serves release {release}")
         before = _tag(report["live"]["image"]) if report["live"] else None
-        return Outcome(service.location, release, before, True, differences, self._prune(candidate))
+        added = [*unknown, Record(release, now, who(), revision, how)]
+        records.write(self.control, service.location, *added)
+        say(f"{service.location} serves release {release}")
+        gone = self._prune(candidate, known + added)
+        return Outcome(service.location, release, before, True, differences, gone)
 
-    def _prune(self, live: Container) -> list[str]:
+    def _prune(self, live: Container, known: list[Record]) -> list[str]:
         service = self.service
-        found = retention.releases(service, records.read(self.control, service.location))
+        found = retention.releases(service, known, live)
         if len(found) <= retention.to_keep(service) + 1:
             return []
         used = self.uses()
@@ -155,20 +158,38 @@ class Shipping:
         return counted
 
     def _release_of(self, container: Container) -> str:
-        found = retention.releases(self.service, [])
+        found = retention.releases(self.service, [], container)
         named = [one.release for one in found if one.image == container.image]
         return named[0] if named else container.image[:19]
 
     def previous(self) -> str:
-        """The release that served before the one that does. Raises StackctlError without one."""
-        serving = self.service.serving()
-        found = retention.releases(self.service, records.read(self.control, self.service.location))
-        others = [one for one in found if not serving or one.image != serving.image]
-        if not others:
-            raise StackctlError(
-                f"no other release of {self.service.location} is kept on this engine"
-            )
-        return others[0].release
+        """The release that was live before the one that serves; after a rollback, one further back.
+
+        Raises StackctlError when none is kept.
+        """
+        location = self.service.location
+        known, unknown = self._history(self.service.serving())
+        history = known + unknown
+        live = history[-1].release if history else None
+        for release in records.way_back(history):
+            if release != live and inspect("image", self.service.release_image(release)):
+                say(f"rolling {location} back from release {live} to {release}")
+                return release
+        raise StackctlError(
+            f"no release that was live before {live} is kept on this engine: {location} cannot go"
+            f" further back. Fix: make releases LOCATION={location} lists what there is, for"
+            " TO=release"
+        )
+
+    def _history(self, serving: Container | None) -> tuple[list[Record], list[Record]]:
+        """What is recorded, and what Compose alone has brought live since, the latest last."""
+        known = records.read(self.control, self.service.location)
+        found = retention.releases(self.service, known, serving)
+        live = [one for one in found if serving and one.image == serving.image][:1]
+        since = [one for one in reversed(found) if not one.record and one not in live]
+        if serving and live and (since or not known or known[-1].release != live[0].release):
+            since.append(replace(live[0], when=serving.created))
+        return known, [Record(one.release, one.when, "", "", "compose") for one in since]
 
 
 def show_changes(report: dict[str, Any]) -> list[Change]:

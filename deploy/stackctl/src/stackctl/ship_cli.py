@@ -42,7 +42,7 @@ def deploy(
     live is rolled back.
     """
     with _shipping(location, wait, gate_seconds) as shipping:
-        source = image or records.revision()
+        source = image or records.revision(shipping.service)
         outcome = shipping.deploy(lambda: _image(shipping.service, image), "deploy", source)
     _print(outcome, as_json)
 
@@ -90,11 +90,11 @@ def releases(
     listed: list[dict[str, Any]] = []
     for name in [location] if location else stack.locations:
         service = Service(stack, name)
-        found = retention.releases(service, records.read(control, name))
+        serving = service.serving()
+        found = retention.releases(service, records.read(control, name), serving)
         if not found:
             # A location that runs another one's image has no releases of its own.
             continue
-        serving = service.serving()
         uses = Shipping(service, control, 0).uses()
         listed += [
             {
@@ -102,8 +102,8 @@ def releases(
                 "release": one.release,
                 "live": bool(serving and serving.image == one.image),
                 "when": one.when,
-                "revision": one.record.revision if one.record else None,
-                "by": one.record.by if one.record else None,
+                "revision": (one.record and one.record.revision) or None,
+                "by": (one.record and one.record.by) or None,
                 "how": one.record.how if one.record else "compose",
                 "size_bytes": one.size,
                 "runs": uses.get(one.release, 0),
