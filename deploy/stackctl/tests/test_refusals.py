@@ -23,13 +23,15 @@ from stackctl.records import Record
 from stackctl.service import Container, Service
 from stackctl.stack import Stack
 
+LOCATION = {"labels": {"compose_run_launcher.role": "code-location"}}
 STACK = Stack(
     {
         "name": "s",
         "services": {
             "webserver": {"networks": {"rpc": None}},
             "daemon": {"image": "s/control-plane:live"},
-            "elt": {"image": "s/elt:live", "networks": {"rpc": None, "core": None}},
+            "elt": {"image": "s/elt:live", "networks": {"rpc": None, "core": None}} | LOCATION,
+            "sales": {"image": "s/sales:live"} | LOCATION,
             "alone": {"image": "s/alone:live", "networks": {"core": None}},
         },
         "networks": {
@@ -47,6 +49,8 @@ REPORT: dict[str, Any] = {
         "variables": {},
     },
     "live": None,
+    "clashes": [],
+    "silent": [],
 }
 
 
@@ -105,7 +109,7 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
             monkeypatch.setenv(name, value)
         service = Service(STACK, location)
         monkeypatch.setattr(Service, "serving", lambda _: live)
-        report = gate.examine(service, control_plane.ControlPlane(STACK), CANDIDATE, seconds)
+        report = gate.examine(service, control_plane.ControlPlane(STACK), CANDIDATE, seconds, False)
         [command] = [line for line in asked.read_text().splitlines() if line.startswith("exec ")]
         return report | {"asked": command.partition(" control-plane ")[2].split()}
 
@@ -127,7 +131,13 @@ def test_a_release_that_has_nothing_against_it_passes(examine: Examine) -> None:
     passed = examine(live=container("live", "10.0.0.1"))
     assert passed["candidate"] == REPORT["candidate"]
     # Each by its address in the network that it shares with the webserver.
-    assert passed["asked"] == ["compare", "10.0.0.2:4000", "--live=10.0.0.1:4000", "--seconds=5"]
+    assert passed["asked"] == [
+        "compare",
+        "10.0.0.2:4000",
+        "--live=10.0.0.1:4000",
+        "--other=sales:4000",
+        "--seconds=5",
+    ]
 
 
 def test_a_report_of_any_size_is_read(examine: Examine, tmp_path: Path) -> None:
@@ -142,7 +152,7 @@ def test_a_report_of_any_size_is_read(examine: Examine, tmp_path: Path) -> None:
 
 
 def test_while_nothing_serves_there_is_nothing_to_compare_with(examine: Examine) -> None:
-    assert examine()["asked"] == ["compare", "10.0.0.2:4000", "--seconds=5"]
+    assert examine()["asked"] == ["compare", "10.0.0.2:4000", "--other=sales:4000", "--seconds=5"]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ class Shipping:
     service: Service
     control: ControlPlane
     gate_seconds: float
+    allow_clash: bool = False
 
     def deploy(self, image_of: Callable[[], str], how: str, revision: str) -> Outcome:
         """Bring the image live. Raises StackctlError; then what served before serves."""
@@ -90,7 +91,14 @@ class Shipping:
         with step("Starting the release beside the one that serves"):
             candidate = candidates.make(self.service, image)
         with step("Gate: it serves, its definitions load, nothing is missing"):
-            return candidate, gate.examine(self.service, self.control, candidate, self.gate_seconds)
+            report = gate.examine(
+                self.service, self.control, candidate, self.gate_seconds, self.allow_clash
+            )
+        if report["clashes"]:
+            say(f"  also defined elsewhere: {gate.named(report['clashes'])}")
+        if report["silent"]:
+            say(f"  not compared with {', '.join(report['silent'])}, which does not serve")
+        return candidate, report
 
     def _go_live(
         self,

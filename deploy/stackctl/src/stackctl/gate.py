@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
@@ -31,19 +31,27 @@ class Refused(StackctlError):
 
 
 def examine(
-    service: Service, control: ControlPlane, candidate: Container, seconds: float
+    service: Service,
+    control: ControlPlane,
+    candidate: Container,
+    seconds: float,
+    allow_clash: bool,
 ) -> dict[str, Any]:
     """What the candidate and the live server define, see `control-plane compare`.
 
     Raises Refused when the candidate ends, does not serve within ``seconds``, cannot be
-    understood, or has something against it.
+    understood, or has something against it; with ``allow_clash``, names that another location has
+    are no reason.
     """
     network = service.rpc_network
     live = service.serving()
     serving = live.address(network) if live else ""
     beside = [f"--live={serving}:{PORT}"] if serving else []
     address = f"{candidate.address(network)}:{PORT}"
-    compare = ("compare", address, *beside, f"--seconds={seconds:.0f}")
+    # A location's name is its service's and its host's.
+    names = (name for name in service.stack.locations if name != service.location)
+    others = [f"--other={name}:{PORT}" for name in names]
+    compare = ("compare", address, *beside, *others, f"--seconds={seconds:.0f}")
     limit = seconds + _REPORT_S
     with (
         control.started(*compare, seconds=limit) as report,
@@ -57,12 +65,14 @@ def examine(
             raise Refused(f"it is not known after {limit:g} s whether it serves")
         found: dict[str, Any] = json.loads(_its_own_words(report))
         _wait_until_healthy(candidate, seconds)
-    for objection in objections(found, variables(candidate.environment)):
+    for objection in objections(found, variables(candidate.environment), allow_clash):
         raise Refused(objection)
     return found
 
 
-def objections(report: Mapping[str, Any], present: Iterable[str]) -> list[str]:
+def objections(
+    report: Mapping[str, Any], present: Iterable[str], allow_clash: bool = False
+) -> list[str]:
     """What speaks against a release, worst first; ``present`` are its environment's variables."""
     candidate, live, ours = report["candidate"], report["live"], report["control_plane"]
     found = []
@@ -87,7 +97,20 @@ def objections(report: Mapping[str, Any], present: Iterable[str]) -> list[str]:
             "its code server does not name its image, so runs could not keep it. Way out: set"
             " DAGSTER_IMAGE_REPOSITORY for the service in docker-compose.yml"
         )
+    new = [] if allow_clash else [one for one in report["clashes"] if one["new"]]
+    if new:
+        found.append(
+            f"other locations define this, too: {named(new)}. Fix: rename it here, or remove it"
+            " there first; ALLOW_CLASH=1 ships it all the same"
+        )
     return found
+
+
+def named(clashes: Sequence[Mapping[str, Any]]) -> str:
+    """Definitions that other locations have, too, with these; the first few of many."""
+    return listed(
+        [f"{one['kind']} {one['name']} ({', '.join(one['locations'])})" for one in clashes]
+    )
 
 
 def variables(environment: Iterable[str]) -> set[str]:
