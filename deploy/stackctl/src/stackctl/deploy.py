@@ -111,7 +111,8 @@ class Shipping:
         service, name = self.service, str(report["candidate"]["image"])
         former = service.containers()
         kept = inspect("image", name)
-        known, unknown = self._history(service.serving())
+        serving = next((one for one in former if one.running), None)
+        known, unknown = self._history(serving)
         try:
             # Its runs look for it by this name.
             docker("image", "tag", candidate.image, name)
@@ -120,10 +121,10 @@ class Shipping:
             with step("Verifying that webserver and daemon serve it"):
                 switch.verify(service, self.control, candidate, name, _VERIFY_S)
         except switch.NotServed as error:
-            if not any(one.running for one in former):
+            if serving is None:
                 raise
             with step("Rolling back"):
-                switch.step_back(service, candidate, former[0])
+                switch.step_back(service, candidate, serving)
                 if not kept:
                     # Nothing to go back to; unless a run has it already.
                     with suppress(DockerError):
