@@ -30,7 +30,7 @@ build: ## Build the images; only what changed is built anew
 deploy: ## Ship one location: LOCATION=elt, from this checkout or IMAGE=registry/name@sha256:...
 	@$(CTL)/stackctl deploy $(LOCATION) $(if $(IMAGE),--image=$(IMAGE))
 
-rollback: ## Go back to the release before, or TO=release: LOCATION=elt
+rollback: ## Go back to the release before, each time one further, or TO=release: LOCATION=elt
 	@$(CTL)/stackctl rollback $(LOCATION) $(if $(TO),--to=$(TO))
 
 releases: ## List the releases that are kept: all, or of LOCATION=elt

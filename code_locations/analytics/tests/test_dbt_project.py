@@ -34,11 +34,11 @@ def test_parsing_needs_no_setting_and_keeps_no_secret(larger: Path, parse: Parse
 def test_a_project_that_cannot_be_parsed_has_no_manifest(
     larger: Path, parse: Parse, tmp_path: Path
 ) -> None:
-    """A stale one would hide the failure."""
+    """A stale one would hide the failure. A mistake of which dbt only warns is one, too."""
     location = tmp_path / "location"
     shutil.copytree(larger, location, symlinks=True)
     assert (location / "dbt/target/manifest.json").exists()
-    (location / "dbt/models/broken.sql").write_text("select {{ ref('nothing') }}")
+    (location / "dbt/models/broken.yml").write_text("models: [{name: nothing}]")
     assert not parse(location)
     assert not (location / "dbt/target/manifest.json").exists()
 

@@ -17,6 +17,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.utils import FuturesAwareThreadPoolExecutor
 from dagster._grpc.__generated__.dagster_api_pb2_grpc import add_DagsterApiServicer_to_server
 from dagster._grpc.server import DagsterApiServer
+from grpc_health.v1.health import HealthServicer
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from control_plane.definitions import drain, report
 from control_plane.errors import StackError
@@ -61,6 +64,28 @@ defs = dg.Definitions(
     resources={{"api": Api(token=dg.EnvVar("API_TOKEN"))}},
 )
 """
+OTHER = CODE.format(cron="0 3 * * *").replace("of_another_location", "of_a_third")
+READER = """
+import dagster as dg
+
+
+@dg.observable_source_asset
+def orders() -> dg.DataVersion:
+    return dg.DataVersion("1")
+
+
+@dg.asset(deps=["orders"], automation_condition=dg.AutomationCondition.eager())
+def revenue(): ...
+
+
+@dg.asset_check(asset="orders")
+def another(): ...
+
+
+defs = dg.Definitions(
+    assets=[orders, revenue, dg.AssetSpec("of_another_location")], asset_checks=[another]
+)
+"""
 EMPTY = "import dagster as dg\n\ndefs = dg.Definitions()\n"
 
 
@@ -85,6 +110,9 @@ def code_server(file: Path, code: str, image: str | None = None) -> Iterator[Ser
             told_to_end, logging.getLogger(__name__), threads, origin, container_image=image
         )
         add_DagsterApiServicer_to_server(answers, server)
+        health = HealthServicer()
+        health.set("DagsterApi", HealthCheckResponse.SERVING)
+        add_HealthServicer_to_server(health, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
@@ -103,7 +131,7 @@ def test_two_releases_and_what_differs(tmp_path: Path) -> None:
     former = code_server(tmp_path / "a" / "release.py", CODE.format(cron="0 1 * * *"), "s/elt:a")
     latter = code_server(tmp_path / "b" / "release.py", CODE.format(cron="0 2 * * *"), "s/elt:b")
     with former as live, latter as candidate:
-        found = report(candidate.address, live.address, 1)
+        found = report(candidate.address, live.address, {}, 1)
     now, before = found["candidate"], found["live"]
     assert found["control_plane"] == now["dagster"] == dagster.__version__
     assert (before["image"], now["image"]) == ("s/elt:a", "s/elt:b")
@@ -122,9 +150,37 @@ def test_two_releases_and_what_differs(tmp_path: Path) -> None:
     assert differing == {"cron_schedule"}
 
 
+def test_what_another_location_has_too_is_named(tmp_path: Path) -> None:
+    candidate = code_server(tmp_path / "a" / "release.py", CODE.format(cron="0 1 * * *"))
+    beside = code_server(tmp_path / "b" / "release.py", OTHER)
+    with candidate as release, beside as other:
+        others = {"other": other.address, "gone": "127.0.0.1:9"}
+        found = report(release.address, None, others, 1)
+        again = report(release.address, release.address, others, 1)
+    assert found["silent"] == ["gone"]
+    assert [(one["kind"], one["name"]) for one in found["clashes"]] == [
+        ("asset", "orders"),
+        ("asset check", "orders:some"),
+        ("job", "tick_job"),
+        ("schedule", "tick"),
+        ("sensor", "files"),
+    ]
+    assert all(one["locations"] == ["other"] and one["new"] for one in found["clashes"])
+    assert not any(one["new"] for one in again["clashes"])
+
+
+def test_an_asset_of_another_location_may_be_depended_on_and_observed(tmp_path: Path) -> None:
+    candidate = code_server(tmp_path / "a" / "release.py", CODE.format(cron="0 1 * * *"))
+    beside = code_server(tmp_path / "b" / "release.py", READER)
+    with candidate as release, beside as reader:
+        there = report(release.address, None, {"reader": reader.address}, 1)
+        back = report(reader.address, None, {"release": release.address}, 1)
+    assert there["clashes"] == back["clashes"] == []
+
+
 def test_one_without_definitions_and_without_an_image(tmp_path: Path) -> None:
     with code_server(tmp_path / "a" / "release.py", EMPTY) as candidate:
-        found = report(candidate.address, "127.0.0.1:9", 1)
+        found = report(candidate.address, "127.0.0.1:9", {}, 1)
     assert found["live"] is None
     assert found["candidate"]["image"] is None
     assert not any(found["candidate"]["definitions"].values())
@@ -139,7 +195,7 @@ def test_one_is_told_to_end(tmp_path: Path) -> None:
 
 def test_one_that_never_serves() -> None:
     with pytest.raises(StackError, match="it did not serve within 1 s: "):
-        report("127.0.0.1:9", None, 1)
+        report("127.0.0.1:9", None, {}, 1)
 
 
 def test_one_that_is_gone_cannot_be_asked_to_end() -> None:

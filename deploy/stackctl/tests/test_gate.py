@@ -17,6 +17,8 @@ GOOD: dict[str, Any] = {
         "variables": {"WAREHOUSE_PASSWORD": ["warehouse"]},
     },
     "live": {"definitions": {"asset": {"orders": {}, "users": {}}}},
+    "clashes": [],
+    "silent": [],
 }
 SET = ["WAREHOUSE_PASSWORD"]
 
@@ -44,6 +46,27 @@ def test_a_good_release_passes() -> None:
 def test_what_is_wrong_is_said(release: dict[str, Any], words: str) -> None:
     [objection] = objections(release, SET)
     assert words in objection
+
+
+def clash(name: str, new: bool = True) -> dict[str, Any]:
+    return {"kind": "asset", "name": name, "locations": ["analytics", "sales"], "new": new}
+
+
+def test_what_another_location_has_is_named_and_needs_a_word() -> None:
+    release = GOOD | {"clashes": [clash("users", new=False), clash("orders")]}
+    [objection] = objections(release, SET)
+    assert "too: asset orders (analytics, sales). Fix: " in objection
+    assert "ALLOW_CLASH=1" in objection
+    assert objections(release, SET, allow_clash=True) == []
+
+
+def test_what_another_location_has_as_long_as_this_one_does_is_no_objection() -> None:
+    assert objections(GOOD | {"clashes": [clash("orders", new=False)]}, SET) == []
+
+
+def test_thousands_of_them_are_one_line() -> None:
+    [objection] = objections(GOOD | {"clashes": [clash(f"a{n}") for n in range(5_000)]}, SET)
+    assert "a9 (analytics, sales) and 4,990 more. Fix" in objection
 
 
 @pytest.mark.parametrize("older", ["1.13.5", "1.12.9", "0.15.0", "1.13.99", None])

@@ -6,9 +6,11 @@ Docker and the control plane are stand-ins here that give the answers of real on
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +23,15 @@ from stackctl.records import Record
 from stackctl.service import Container, Service
 from stackctl.stack import Stack
 
+LOCATION = {"labels": {"compose_run_launcher.role": "code-location"}}
 STACK = Stack(
     {
         "name": "s",
         "services": {
             "webserver": {"networks": {"rpc": None}},
             "daemon": {"image": "s/control-plane:live"},
-            "elt": {"image": "s/elt:live", "networks": {"rpc": None, "core": None}},
+            "elt": {"image": "s/elt:live", "networks": {"rpc": None, "core": None}} | LOCATION,
+            "sales": {"image": "s/sales:live"} | LOCATION,
             "alone": {"image": "s/alone:live", "networks": {"core": None}},
         },
         "networks": {
@@ -45,27 +49,32 @@ REPORT: dict[str, Any] = {
         "variables": {},
     },
     "live": None,
+    "clashes": [],
+    "silent": [],
 }
 
 
 def container(name: str, address: str) -> Container:
     networks = {"s_rpc": {"IPAddress": address}, "s_core": {"IPAddress": "10.9.9.9"}}
-    return Container(name, name, f"sha256:{name}", "running", 1, "", networks, ())
+    return Container(name, name, f"sha256:{name}", "running", 1, "", networks, (), "")
 
 
 CANDIDATE = container("new", "10.0.0.2")
 
 
-class Control:
-    """A control plane whose command runs a shell script in its place."""
-
-    def __init__(self, script: str) -> None:
-        self._script = script
-        self.asked: list[str] = []
-
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        self.asked = list(arguments)
-        return shell(self._script)
+# What the engine would say: a container's command runs here, where its `entrypoint` is a stand-in.
+DOCKER = """#!/bin/sh
+echo "$*" >>"$ASKED"
+case "$*" in
+"compose ps "*) echo webserver-1 ;;
+"exec webserver-1 timeout --kill-after=5 "*) shift 5; exec "$@" ;;
+"container wait new") eval "$END" ;;
+"container logs "*) printf '%s' "$LOG" >&2 ;;
+"container inspect new") echo "[{\\"State\\": $STATE}]" ;;
+*) echo "unknown: $*" >&2; exit 1 ;;
+esac
+"""
+ENTRYPOINT = '#!/bin/sh\neval "$COMPARE"\n'
 
 
 def shell(script: str) -> subprocess.Popen[str]:
@@ -77,8 +86,14 @@ Examine = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def examine(monkeypatch: pytest.MonkeyPatch) -> Examine:
+def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
     """Examines a candidate: what `compare` does, how its container ends, and what it is like."""
+    for name, script in (("docker", DOCKER), ("entrypoint", ENTRYPOINT)):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    asked = tmp_path / "asked"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    monkeypatch.setenv("ASKED", str(asked))
 
     def run(
         compare: str = f"echo '{json.dumps(REPORT)}'",
@@ -89,14 +104,14 @@ def examine(monkeypatch: pytest.MonkeyPatch) -> Examine:
         location: str = "elt",
         seconds: float = 5,
     ) -> dict[str, Any]:
-        said = {"wait": end, "logs": f"printf '%s' '{log}' >&2"}
-        monkeypatch.setattr(gate, "begin", lambda _kind, command, *_: shell(said[command]))
-        monkeypatch.setattr(gate, "inspect", lambda *_: [{"State": state or {}}])
+        said = {"COMPARE": compare, "END": end, "LOG": log, "STATE": json.dumps(state or {})}
+        for name, value in said.items():
+            monkeypatch.setenv(name, value)
         service = Service(STACK, location)
         monkeypatch.setattr(Service, "serving", lambda _: live)
-        control = Control(compare)
-        report = gate.examine(service, control, CANDIDATE, seconds)  # type: ignore[arg-type]
-        return report | {"asked": control.asked}
+        report = gate.examine(service, control_plane.ControlPlane(STACK), CANDIDATE, seconds, False)
+        [command] = [line for line in asked.read_text().splitlines() if line.startswith("exec ")]
+        return report | {"asked": command.partition(" control-plane ")[2].split()}
 
     return run
 
@@ -116,11 +131,28 @@ def test_a_release_that_has_nothing_against_it_passes(examine: Examine) -> None:
     passed = examine(live=container("live", "10.0.0.1"))
     assert passed["candidate"] == REPORT["candidate"]
     # Each by its address in the network that it shares with the webserver.
-    assert passed["asked"] == ["compare", "10.0.0.2:4000", "--live=10.0.0.1:4000", "--seconds=5"]
+    assert passed["asked"] == [
+        "compare",
+        "10.0.0.2:4000",
+        "--live=10.0.0.1:4000",
+        "--other=sales:4000",
+        "--seconds=5",
+    ]
+
+
+def test_a_report_of_any_size_is_read(examine: Examine, tmp_path: Path) -> None:
+    names = {f"asset_{n}": {"code_version": "0123456789ab"} for n in range(5_000)}
+    release = REPORT["candidate"] | {"definitions": {"asset": names}}
+    report = tmp_path / "report"
+    # A pipe holds 64 KiB.
+    report.write_text(json.dumps(REPORT | {"candidate": release}))
+    assert report.stat().st_size > 200_000
+    passed = examine(compare=f"cat {report}")
+    assert len(passed["candidate"]["definitions"]["asset"]) == 5_000
 
 
 def test_while_nothing_serves_there_is_nothing_to_compare_with(examine: Examine) -> None:
-    assert examine()["asked"] == ["compare", "10.0.0.2:4000", "--seconds=5"]
+    assert examine()["asked"] == ["compare", "10.0.0.2:4000", "--other=sales:4000", "--seconds=5"]
 
 
 @pytest.mark.parametrize(
@@ -158,10 +190,10 @@ def test_what_the_control_plane_says_of_it_is_said(examine: Examine, words: str)
 
 
 def test_one_of_which_nothing_is_heard(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "until", lambda *_: False)
-    said = refusal(examine, compare="exec sleep 60", seconds=5)
     # Half a minute more than the control plane was given, so that it can say so itself.
-    assert "after 35 s" in said
+    monkeypatch.setattr(gate, "_REPORT_S", 0.1)
+    said = refusal(examine, compare="exec sleep 60", seconds=0.1)
+    assert "it is not known after 0.2 s whether it serves" in said
 
 
 def test_one_that_serves_and_is_unhealthy(examine: Examine) -> None:
@@ -257,6 +289,9 @@ def test_a_lock_that_the_engine_cannot_make_is_no_lock_of_somebody(
         pass
 
 
+DAY = "2026-01-0"
+
+
 def image(digest: str, tagged: str, *names: str) -> dict[str, Any]:
     return {"Id": digest, "Size": 7, "Metadata": {"LastTagTime": tagged}, "RepoTags": list(names)}
 
@@ -265,9 +300,11 @@ def test_releases_are_the_lasting_names_of_images_the_latest_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = [
-        image("sha256:a", "2026-01-01", "s/elt:a", "s/elt:live", "s/elt:next", "other/elt:z"),
-        image("sha256:b", "2026-01-02", "s/elt:b"),
-        image("sha256:c", "2026-01-03", "s/elt:c"),
+        image(
+            "sha256:a", f"{DAY}1T00:00:00Z", "s/elt:a", "s/elt:live", "s/elt:next", "other/elt:z"
+        ),
+        image("sha256:b", f"{DAY}2T00:00:00Z", "s/elt:b"),
+        image("sha256:c", f"{DAY}3T00:00:00Z", "s/elt:c"),
     ]
     monkeypatch.setattr(retention, "docker", lambda *_: "s/elt:a s/elt:b s/elt:c")
     monkeypatch.setattr(retention, "inspect", lambda *_: images)
@@ -277,10 +314,10 @@ def test_releases_are_the_lasting_names_of_images_the_latest_first(
         Record("b", "2026-01-02", "ann", "2", "deploy"),
         Record("a", "2026-01-09", "ann", "1", "rollback"),
     ]
-    found = retention.releases(Service(STACK, "elt"), records)
+    found = retention.releases(Service(STACK, "elt"), records, None)
     assert [(one.release, one.when) for one in found] == [
         ("a", "2026-01-09"),
-        ("c", "2026-01-03"),
+        ("c", "2026-01-03T00:00:00+00:00"),
         ("b", "2026-01-02"),
     ]
     assert [one.record and one.record.how for one in found] == ["rollback", None, "deploy"]

@@ -26,7 +26,7 @@ class Engineless(Service):
         }
         super().__init__(Stack(config), "elt")
         self._containers = [
-            Container("id", "elt", "image", "running", 1, "", {"stack_rpc_elt": one}, ())
+            Container("id", "elt", "image", "running", 1, "", {"stack_rpc_elt": one}, (), "")
             for one in containers
         ]
 

@@ -95,9 +95,11 @@ def test_what_compose_ships_is_live_and_there_is_nothing_to_do(stack: Stack, sec
 
 def test_a_difference_is_shown_and_nothing_is_shipped(stack: Stack, second: str) -> None:
     before, image = containers(stack), stack.inspect(f"{stack.project}/elt:live")["Id"]
-    write(stack, JOB.format(marker="not shipped").replace("release_job", "other_job"))
-    said = stackctl(stack, "diff", "elt")
+    code = JOB.format(marker="not shipped").replace("release_job", "other_job")
+    write(stack, code + "\n\n@dg.asset\ndef my_analytics_asset() -> None: ...\n")
+    said = stackctl(stack, "diff", "elt", "--allow-clash")
     assert said.code == 0, said.text
+    assert "also defined elsewhere: asset my_analytics_asset (analytics)" in said.text
     assert "+ job other_job" in said.text
     assert "- job release_job" in said.text
     assert containers(stack) == before
@@ -113,7 +115,7 @@ def test_back_to_the_release_before_and_to_a_named_one(
     run = launch(stack, "elt", "release_job")
     run.wait()
     assert run.stdout() == "release first\n"
-    stack.run("make", "rollback", "LOCATION=elt", f"TO={first.original}")
+    stack.run("make", "rollback", "LOCATION=elt")
     assert live(stack) == first.original
     stack.run("make", "rollback", "LOCATION=elt", f"TO={second}")
     [now] = [one for one in listed(stack) if one["live"]]

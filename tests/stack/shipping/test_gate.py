@@ -51,9 +51,13 @@ DagsterLibraryRegistry._libraries["dagster"] = "1.99.0"
             "variables that its resources read are not set: API_TOKEN (for api)",
         ),
         further(PATCHED_VERSION, "built with Dagster 1.99.0, and the control plane with 1.13.27"),
+        further(
+            "import dagster as dg\n\n\n@dg.asset\ndef my_analytics_asset() -> None: ...\n",
+            "other locations define this, too: asset my_analytics_asset (analytics). Fix: ",
+        ),
         further("import os\n\nos.kill(os.getpid(), 9)\n", "exit code 137"),
     ],
-    ids=["import", "exception", "definition", "variable", "dagster", "killed"],
+    ids=["import", "exception", "definition", "variable", "dagster", "clash", "killed"],
 )
 def test_a_release_that_does_not_load(stack: Stack, code: str, words: str) -> None:
     write(stack, code)

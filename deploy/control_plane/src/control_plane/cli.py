@@ -117,13 +117,18 @@ def after_locations(
 def compare(
     candidate: Annotated[str, typer.Argument(help="host:port of a code server.")],
     live: Annotated[str | None, typer.Option(help="host:port of the one that serves now.")] = None,
+    other: Annotated[
+        list[str] | None,
+        typer.Option(help="host:port of another location, by its name."),
+    ] = None,
     seconds: Annotated[float, typer.Option(help="How long to wait for the candidate.")] = 120,
 ) -> None:
-    """Print as JSON what a code server defines, and what the live one does beside it."""
+    """Print as JSON what a code server defines, what the live one does, and who has names of it."""
     from control_plane import definitions
 
+    others = {address.partition(":")[0]: address for address in other or ()}
     with _one_line_errors():
-        print(json.dumps(definitions.report(candidate, live, seconds)))
+        print(json.dumps(definitions.report(candidate, live, others, seconds)))
 
 
 @app.command("drain")

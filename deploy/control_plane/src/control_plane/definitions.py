@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import dagster
 from dagster import DagsterError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from control_plane.clashes import Claims, claims, clashes, united
 from control_plane.errors import StackError
 from control_plane.internals.code_servers import (
     AssetExecutionType,
@@ -26,32 +28,51 @@ from control_plane.internals.code_servers import (
     deserialize_value,
     serialize_value,
 )
+from control_plane.locations import serves
 
 # Where a definition stands in its source, and what differs from process to process.
 _NOT_THE_DEFINITION = {"__class__", "metadata_fields", "execution_set_identifier"}
 
 
-def report(candidate: str, live: str | None, seconds: float) -> dict[str, Any]:
+def report(
+    candidate: str, live: str | None, others: Mapping[str, str], seconds: float
+) -> dict[str, Any]:
     """What ``candidate`` (host:port) serves, and ``live`` beside it, as plain data.
 
-    Keys: ``control_plane`` (this Dagster's version), ``candidate`` and ``live``: see describe();
-    ``live`` is None when nothing serves there. Waits ``seconds`` for the candidate. Raises
-    StackError when it does not serve by then, or cannot be understood.
+    Keys: ``control_plane`` (this Dagster's version), ``candidate`` and ``live``: see
+    _definitions_of(); ``live`` is None when nothing serves there; ``clashes``: see clashes(), with
+    ``others`` ({location: host:port}); ``silent``: those of them that do not serve. Waits
+    ``seconds`` for the candidate. Raises StackError when it does not serve by then, or cannot be
+    understood.
     """
+    now = _when_it_serves(candidate, seconds)
+    before = _if_it_serves(live)
+    beside = {name: _claims_if_it_serves(address) for name, address in others.items()}
+    known = {name: claimed for name, claimed in beside.items() if claimed is not None}
     return {
         "control_plane": dagster.__version__,
-        "candidate": _when_it_serves(candidate, seconds),
-        "live": _if_it_serves(live),
+        "candidate": _definitions_of(now),
+        "live": _definitions_of(before) if before else None,
+        "clashes": clashes(_claims_of(now), _claims_of(before) if before else {}, known),
+        "silent": sorted(beside.keys() - known.keys()),
     }
 
 
-def describe(address: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Served:
+    """What a code server serves."""
+
+    image: str | None
+    dagster: str | None
+    """Its version."""
+    repositories: list[RepositorySnap]
+
+
+def ask(address: str) -> Served:
     """What the code server at ``address`` serves.
 
-    Keys: ``image`` (or None), ``dagster`` (version or None), ``definitions`` ({kind: {name:
-    {field: fingerprint}}}), ``variables`` ({name: [who reads it]}). Raises
-    DagsterUserCodeUnreachableError while it does not serve, StackError when its answer cannot
-    be understood.
+    Raises DagsterUserCodeUnreachableError while it does not serve, StackError when its answer
+    cannot be understood.
     """
     host, _, port = address.partition(":")
     client = DagsterGrpcClient(host=host, port=int(port))
@@ -61,18 +82,36 @@ def describe(address: str) -> dict[str, Any]:
     if isinstance(answer, SerializableErrorInfo):
         raise StackError(f"its code does not load: {answer.message.strip()}")
     origin = GrpcServerCodeLocationOrigin(host=host, port=int(port), location_name="release")
-    names = answer.repository_code_pointer_dict
-    found = [_repository(client, RemoteRepositoryOrigin(origin, name)) for name in names]
+    return Served(
+        answer.container_image,
+        (answer.dagster_library_versions or {}).get("dagster"),
+        [
+            _repository(client, RemoteRepositoryOrigin(origin, name))
+            for name in answer.repository_code_pointer_dict
+        ],
+    )
+
+
+def _definitions_of(served: Served) -> dict[str, Any]:
+    """For the comparison of two releases.
+
+    Keys: ``image`` (or None), ``dagster`` (version or None), ``definitions`` ({kind: {name:
+    {field: fingerprint}}}), ``variables`` ({name: [who reads it]}).
+    """
     return {
-        "image": answer.container_image,
-        "dagster": (answer.dagster_library_versions or {}).get("dagster"),
-        "definitions": _merged([_definitions(repository) for repository in found]),
+        "image": served.image,
+        "dagster": served.dagster,
+        "definitions": _merged([_definitions(one) for one in served.repositories]),
         "variables": {
             name: sorted(consumer.name for consumer in consumers)
-            for repository in found
+            for repository in served.repositories
             for name, consumers in (repository.utilized_env_vars or {}).items()
         },
     }
+
+
+def _claims_of(served: Served) -> Claims:
+    return united([claims(one) for one in served.repositories])
 
 
 def drain(address: str) -> None:
@@ -87,23 +126,29 @@ def drain(address: str) -> None:
         raise StackError(f"the code server at {address} cannot be asked to end: {error}") from None
 
 
-def _when_it_serves(address: str, seconds: float) -> dict[str, Any]:
+def _when_it_serves(address: str, seconds: float) -> Served:
     try:
         return Retrying(
             retry=retry_if_exception_type(DagsterUserCodeUnreachableError),
             stop=stop_after_delay(seconds),
             wait=wait_fixed(0.1),
             reraise=True,
-        )(describe, address)
+        )(ask, address)
     except DagsterUserCodeUnreachableError as error:
         raise StackError(f"it did not serve within {seconds:.0f} s: {error}") from None
 
 
-def _if_it_serves(address: str | None) -> dict[str, Any] | None:
+def _if_it_serves(address: str | None) -> Served | None:
     try:
-        return describe(address) if address else None
+        return ask(address) if address else None
     except (DagsterUserCodeUnreachableError, StackError):
         return None
+
+
+def _claims_if_it_serves(address: str) -> Claims | None:
+    # One that hangs is waited for for a minute by each call, and for two seconds by this one.
+    served = _if_it_serves(address) if serves(address) else None
+    return _claims_of(served) if served else None
 
 
 def _repository(client: DagsterGrpcClient, origin: RemoteRepositoryOrigin) -> RepositorySnap:

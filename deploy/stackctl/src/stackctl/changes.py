@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
+
+from stackctl.console import SHOWN
 
 Definitions = Mapping[str, Mapping[str, Mapping[str, str]]]
 """{kind: {name: {field: fingerprint}}}, as `control-plane compare` prints them."""
@@ -44,6 +47,19 @@ def changes(before: Definitions, after: Definitions) -> list[Change]:
             elif fields := _differing(old[name], new[name]):
                 found.append(Change(kind, name, "changed", fields))
     return found
+
+
+def shown(found: Iterable[Change]) -> list[tuple[str, str]]:
+    """Lines for people, each with how it has changed: of each kind and way the first few."""
+    lines = []
+    for (kind, how), group in groupby(
+        sorted(found, key=lambda one: one.how), key=lambda one: (one.kind, one.how)
+    ):
+        same = list(group)
+        lines += [(how, str(one)) for one in same[:SHOWN]]
+        if len(same) > SHOWN:
+            lines.append((how, f"{_SIGNS[how]} and {len(same) - SHOWN:,} more {kind}s"))
+    return lines
 
 
 def count(definitions: Definitions) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.console import Console
 # At least this wide: a value that is cut is worse than a line that the terminal wraps.
 out = Console(highlight=False, soft_wrap=True, width=max(Console().width, 140))
 err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+# What is many, such as changes of a release with thousands of assets, fits on one screen.
+SHOWN = 10
 
 
 def say(text: str) -> None:
@@ -22,6 +25,12 @@ def complain(text: str) -> None:
     """Print one error line, exactly as given."""
     err.print("[bold red]error:[/]", end=" ")
     err.print(text, markup=False)
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """The first few of many, and how many more there are."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return separator.join(names[:SHOWN]) + more
 
 
 @contextmanager

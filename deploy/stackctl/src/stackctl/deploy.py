@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from stackctl import candidate as candidates
 from stackctl import gate, records, retention, switch
-from stackctl.changes import Change, changes
+from stackctl.changes import Change, changes, shown
 from stackctl.console import err, say, step
 from stackctl.control_plane import ControlPlane
 from stackctl.docker import DockerError, docker, inspect
@@ -45,6 +45,7 @@ class Shipping:
     service: Service
     control: ControlPlane
     gate_seconds: float
+    allow_clash: bool = False
 
     def deploy(self, image_of: Callable[[], str], how: str, revision: str) -> Outcome:
         """Bring the image live. Raises StackctlError; then what served before serves."""
@@ -90,7 +91,14 @@ class Shipping:
         with step("Starting the release beside the one that serves"):
             candidate = candidates.make(self.service, image)
         with step("Gate: it serves, its definitions load, nothing is missing"):
-            return candidate, gate.examine(self.service, self.control, candidate, self.gate_seconds)
+            report = gate.examine(
+                self.service, self.control, candidate, self.gate_seconds, self.allow_clash
+            )
+        if report["clashes"]:
+            say(f"  also defined elsewhere: {gate.named(report['clashes'])}")
+        if report["silent"]:
+            say(f"  not compared with {', '.join(report['silent'])}, which does not serve")
+        return candidate, report
 
     def _go_live(
         self,
@@ -103,6 +111,8 @@ class Shipping:
         service, name = self.service, str(report["candidate"]["image"])
         former = service.containers()
         kept = inspect("image", name)
+        serving = next((one for one in former if one.running), None)
+        known, unknown = self._history(serving)
         try:
             # Its runs look for it by this name.
             docker("image", "tag", candidate.image, name)
@@ -111,10 +121,10 @@ class Shipping:
             with step("Verifying that webserver and daemon serve it"):
                 switch.verify(service, self.control, candidate, name, _VERIFY_S)
         except switch.NotServed as error:
-            if not any(one.running for one in former):
+            if serving is None:
                 raise
             with step("Rolling back"):
-                switch.step_back(service, candidate, former[0])
+                switch.step_back(service, candidate, serving)
                 if not kept:
                     # Nothing to go back to; unless a run has it already.
                     with suppress(DockerError):
@@ -129,14 +139,16 @@ class Shipping:
             docker("compose", "up", "--detach", "--no-build", *followers)
         release = _tag(name)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        records.write(self.control, service.location, Record(release, now, who(), revision, how))
-        say(f"{service.location} serves release {release}")
         before = _tag(report["live"]["image"]) if report["live"] else None
-        return Outcome(service.location, release, before, True, differences, self._prune(candidate))
+        added = [*unknown, Record(release, now, who(), revision, how)]
+        records.write(self.control, service.location, *added)
+        say(f"{service.location} serves release {release}")
+        gone = self._prune(candidate, known + added)
+        return Outcome(service.location, release, before, True, differences, gone)
 
-    def _prune(self, live: Container) -> list[str]:
+    def _prune(self, live: Container, known: list[Record]) -> list[str]:
         service = self.service
-        found = retention.releases(service, records.read(self.control, service.location))
+        found = retention.releases(service, known, live)
         if len(found) <= retention.to_keep(service) + 1:
             return []
         used = self.uses()
@@ -155,20 +167,38 @@ class Shipping:
         return counted
 
     def _release_of(self, container: Container) -> str:
-        found = retention.releases(self.service, [])
+        found = retention.releases(self.service, [], container)
         named = [one.release for one in found if one.image == container.image]
         return named[0] if named else container.image[:19]
 
     def previous(self) -> str:
-        """The release that served before the one that does. Raises StackctlError without one."""
-        serving = self.service.serving()
-        found = retention.releases(self.service, records.read(self.control, self.service.location))
-        others = [one for one in found if not serving or one.image != serving.image]
-        if not others:
-            raise StackctlError(
-                f"no other release of {self.service.location} is kept on this engine"
-            )
-        return others[0].release
+        """The release that was live before the one that serves; after a rollback, one further back.
+
+        Raises StackctlError when none is kept.
+        """
+        location = self.service.location
+        known, unknown = self._history(self.service.serving())
+        history = known + unknown
+        live = history[-1].release if history else None
+        for release in records.way_back(history):
+            if release != live and inspect("image", self.service.release_image(release)):
+                say(f"rolling {location} back from release {live} to {release}")
+                return release
+        raise StackctlError(
+            f"no release that was live before {live} is kept on this engine: {location} cannot go"
+            f" further back. Fix: make releases LOCATION={location} lists what there is, for"
+            " TO=release"
+        )
+
+    def _history(self, serving: Container | None) -> tuple[list[Record], list[Record]]:
+        """What is recorded, and what Compose alone has brought live since, the latest last."""
+        known = records.read(self.control, self.service.location)
+        found = retention.releases(self.service, known, serving)
+        live = [one for one in found if serving and one.image == serving.image][:1]
+        since = [one for one in reversed(found) if not one.record and one not in live]
+        if serving and live and (since or not known or known[-1].release != live[0].release):
+            since.append(replace(live[0], when=serving.created))
+        return known, [Record(one.release, one.when, "", "", "compose") for one in since]
 
 
 def show_changes(report: dict[str, Any]) -> list[Change]:
@@ -178,8 +208,8 @@ def show_changes(report: dict[str, Any]) -> list[Change]:
     if not found:
         say("  definitions: no difference")
     colors = {"added": "green", "changed": "yellow", "removed": "red"}
-    for change in found:
-        err.print(f"  {change}", style=colors[change.how], markup=False)
+    for how, line in shown(found):
+        err.print(f"  {line}", style=colors[how], markup=False)
     return found
 
 

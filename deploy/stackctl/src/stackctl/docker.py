@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ _FOUND_NOTHING = ("no such", "not found")
 
 
 class DockerError(StackctlError):
-    """A docker command failed; the message is the last that it said."""
+    """A docker command failed; the message is the last line that it printed."""
 
     def __init__(self, command: str, output: str) -> None:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
@@ -48,18 +51,54 @@ class DockerError(StackctlError):
         self.output = output
 
 
-def docker(*arguments: str, environment: Mapping[str, str] | None = None, given: str = "") -> str:
-    """Run one docker command and return what it printed. Raises DockerError when it fails."""
+def docker(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    given: str = "",
+    seconds: float | None = None,
+) -> str:
+    """Run one docker command and return what it printed.
+
+    Raises DockerError when it fails, or has not ended within ``seconds``.
+    """
+    with started(*arguments, environment=environment, given=given) as output:
+        return result(output, seconds, f"docker {' '.join(arguments[:2])}")
+
+
+@contextmanager
+def started(
+    *arguments: str, environment: Mapping[str, str] | None = None, given: str = ""
+) -> Iterator[Future[str]]:
+    """A docker command that runs meanwhile: a future of what it prints, or of DockerError.
+
+    A thread reads its output as it comes: nobody may need it for minutes, and the command would
+    stop at what a pipe holds (64 KiB). It is killed when the block is left before its end.
+    """
     process = begin(*arguments, environment=environment)
-    try:
+
+    def output() -> str:
         answer, problems = process.communicate(given)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    if process.returncode:
-        raise DockerError(f"docker {' '.join(arguments[:2])}", problems or answer)
-    return answer
+        if process.returncode:
+            raise DockerError(f"docker {' '.join(arguments[:2])}", problems or answer)
+        return answer
+
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        printed = reader.submit(output)
+        try:
+            yield printed
+        finally:
+            if not printed.done():
+                # With what it has started, such as the Compose plugin, which holds its pipes.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def result(output: Future[str], seconds: float | None, command: str) -> str:
+    """What a started command prints; DockerError when it has not ended within ``seconds``."""
+    try:
+        return output.result(seconds)
+    except TimeoutError:
+        raise DockerError(command, f"it has not ended within {seconds:g} s") from None
 
 
 def begin(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from stackctl.changes import count
+from stackctl.console import listed
 from stackctl.control_plane import PORT, ControlPlane, answer
-from stackctl.docker import begin, inspect
+from stackctl.docker import begin, inspect, started
 from stackctl.errors import REFUSED, StackctlError
 from stackctl.service import Container, Service
 from stackctl.waiting import until
 
 _LOG_LINES = 400
+# What the control plane's command has, beside the time that a release may take to serve.
+_REPORT_S = 30
 # An exception's own line: its class, with or without modules, and what it says.
 _CAUSE = re.compile(r"^(\w+\.)*\w*(Error|Exception|Exit|Interrupt)\w*(:|$)|^entrypoint: ")
 
@@ -28,37 +31,48 @@ class Refused(StackctlError):
 
 
 def examine(
-    service: Service, control: ControlPlane, candidate: Container, seconds: float
+    service: Service,
+    control: ControlPlane,
+    candidate: Container,
+    seconds: float,
+    allow_clash: bool,
 ) -> dict[str, Any]:
     """What the candidate and the live server define, see `control-plane compare`.
 
     Raises Refused when the candidate ends, does not serve within ``seconds``, cannot be
-    understood, or has something against it.
+    understood, or has something against it; with ``allow_clash``, names that another location has
+    are no reason.
     """
     network = service.rpc_network
     live = service.serving()
     serving = live.address(network) if live else ""
     beside = [f"--live={serving}:{PORT}"] if serving else []
     address = f"{candidate.address(network)}:{PORT}"
-    compare = control.begin("compare", address, *beside, f"--seconds={seconds:.0f}")
-    end = begin("container", "wait", candidate.id)
-    try:
-        _first_of(compare, end, seconds + 30)
-        if end.poll() is not None:
-            code = answer(end).strip()
+    # A location's name is its service's and its host's.
+    names = (name for name in service.stack.locations if name != service.location)
+    others = [f"--other={name}:{PORT}" for name in names]
+    compare = ("compare", address, *beside, *others, f"--seconds={seconds:.0f}")
+    limit = seconds + _REPORT_S
+    with (
+        control.started(*compare, seconds=limit) as report,
+        started("container", "wait", candidate.id) as end,
+    ):
+        wait([report, end], limit, FIRST_COMPLETED)
+        if end.done():
+            code = end.result().strip()
             raise Refused(f"its code server ended with exit code {code}: {_why(candidate)}")
-        report: dict[str, Any] = json.loads(_its_own_words(compare))
+        if not report.done():
+            raise Refused(f"it is not known after {limit:g} s whether it serves")
+        found: dict[str, Any] = json.loads(_its_own_words(report))
         _wait_until_healthy(candidate, seconds)
-    finally:
-        for process in (compare, end):
-            process.kill()
-            process.communicate()
-    for objection in objections(report, variables(candidate.environment)):
+    for objection in objections(found, variables(candidate.environment), allow_clash):
         raise Refused(objection)
-    return report
+    return found
 
 
-def objections(report: Mapping[str, Any], present: Iterable[str]) -> list[str]:
+def objections(
+    report: Mapping[str, Any], present: Iterable[str], allow_clash: bool = False
+) -> list[str]:
     """What speaks against a release, worst first; ``present`` are its environment's variables."""
     candidate, live, ours = report["candidate"], report["live"], report["control_plane"]
     found = []
@@ -72,10 +86,10 @@ def objections(report: Mapping[str, Any], present: Iterable[str]) -> list[str]:
         before = f"; what serves now has {count(live['definitions'])}" if live else ""
         found.append(f"it loads, and defines no asset, job, schedule or sensor{before}")
     if missing := sorted(set(candidate["variables"]) - set(present)):
-        readers = {name: ", ".join(candidate["variables"][name]) for name in missing}
-        listed = "; ".join(f"{name} (for {reader})" for name, reader in readers.items())
+        readers = [f"{name} (for {listed(candidate['variables'][name])})" for name in missing]
         found.append(
-            f"variables that its resources read are not set: {listed}. Way out: give them to the"
+            f"variables that its resources read are not set: {listed(readers, '; ')}."
+            " Way out: give them to the"
             " service in docker-compose.yml, or as NAME_FILE=/run/secrets/..."
         )
     if not candidate["image"]:
@@ -83,7 +97,20 @@ def objections(report: Mapping[str, Any], present: Iterable[str]) -> list[str]:
             "its code server does not name its image, so runs could not keep it. Way out: set"
             " DAGSTER_IMAGE_REPOSITORY for the service in docker-compose.yml"
         )
+    new = [] if allow_clash else [one for one in report["clashes"] if one["new"]]
+    if new:
+        found.append(
+            f"other locations define this, too: {named(new)}. Fix: rename it here, or remove it"
+            " there first; ALLOW_CLASH=1 ships it all the same"
+        )
     return found
+
+
+def named(clashes: Sequence[Mapping[str, Any]]) -> str:
+    """Definitions that other locations have, too, with these; the first few of many."""
+    return listed(
+        [f"{one['kind']} {one['name']} ({', '.join(one['locations'])})" for one in clashes]
+    )
 
 
 def variables(environment: Iterable[str]) -> set[str]:
@@ -112,14 +139,9 @@ def _series(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
-def _first_of(compare: subprocess.Popen[str], end: subprocess.Popen[str], seconds: float) -> None:
-    if not until(lambda: compare.poll() is not None or end.poll() is not None, seconds, 0.05):
-        raise Refused(f"it is not known after {seconds:.0f} s whether it serves")
-
-
-def _its_own_words(compare: subprocess.Popen[str]) -> str:
+def _its_own_words(report: Future[str]) -> str:
     try:
-        return answer(compare)
+        return answer(report, 0)
     except StackctlError as error:
         raise Refused(str(error)) from None
 

@@ -62,6 +62,12 @@ def changed_paths(commit: str, folder: Path = ROOT) -> list[str]:
     return list(filter(None, listed.split("\0")))
 
 
+def untracked(folder: Path = ROOT) -> list[str]:
+    """Files that git does not know, and does not ignore."""
+    listed = git("ls-files", "-z", "--others", "--exclude-standard", folder=folder)
+    return list(filter(None, listed.split("\0")))
+
+
 def fork_point(reference: str, folder: Path = ROOT) -> str:
     """Where HEAD's history left that of ``reference``, as in `git diff reference...HEAD`."""
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from stackctl.docker import DockerError, docker, inspect
 from stackctl.records import Record
-from stackctl.service import Service
+from stackctl.service import Container, Service, utc
 
 _DEFAULT = 5
 
@@ -21,25 +21,31 @@ class Release:
     image: str
     size: int
     """Bytes, base image included."""
-    tagged: str
-    """When it got its name here, ISO 8601."""
+    when: str
+    """When it last went live, as far as is known: ISO 8601, UTC."""
     record: Record | None
-    """When it last went live by one of these commands; None when by Compose alone."""
-
-    @property
-    def when(self) -> str:
-        """When it went live, as far as is known."""
-        return self.record.when if self.record else self.tagged
+    """None when it went live by Compose alone."""
 
 
-def releases(service: Service, records: Sequence[Record]) -> list[Release]:
+def releases(
+    service: Service, records: Sequence[Record], serving: Container | None
+) -> list[Release]:
     """Those of a location, the latest to go live first."""
     latest = {record.release: record for record in records}
     pattern = f"--filter=reference={service.release_image('*')}"
     names = docker("image", "ls", pattern, "--format={{.Repository}}:{{.Tag}}").split()
     images = {image["Id"]: image for image in inspect("image", *names)}
+
+    def when(tag: str, image: Mapping[str, Any]) -> str:
+        if tag in latest:
+            return latest[tag].when
+        # Each deployment beside it gives the image that serves a name anew.
+        if serving and serving.image == image["Id"]:
+            return serving.created
+        return utc(image["Metadata"]["LastTagTime"])
+
     found = [
-        Release(tag, image["Id"], image["Size"], image["Metadata"]["LastTagTime"], latest.get(tag))
+        Release(tag, image["Id"], image["Size"], when(tag, image), latest.get(tag))
         for image in images.values()
         for tag in _tags(service, image)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from stackctl.docker import docker, inspect
@@ -30,6 +31,8 @@ class Container:
     networks: Mapping[str, Any]
     """By network name: address and aliases."""
     environment: tuple[str, ...]
+    created: str
+    """ISO 8601, UTC."""
 
     @property
     def running(self) -> bool:
@@ -175,4 +178,10 @@ def _container(found: Mapping[str, Any]) -> Container:
         config_hash=labels[f"{_COMPOSE}.config-hash"],
         networks=found["NetworkSettings"]["Networks"],
         environment=tuple(found["Config"]["Env"] or ()),
+        created=utc(found["Created"]),
     )
+
+
+def utc(time: str) -> str:
+    """A time of the engine, which may be of any zone and has nanoseconds, as a record's time."""
+    return datetime.fromisoformat(time).astimezone(UTC).isoformat(timespec="seconds")

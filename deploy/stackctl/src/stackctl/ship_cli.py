@@ -24,6 +24,9 @@ Wait = Annotated[
     float, typer.Option(help="Seconds to wait while another command changes the location.")
 ]
 Gate = Annotated[float, typer.Option(help="Seconds that the release may take to serve.")]
+AllowClash = Annotated[
+    bool, typer.Option(envvar="ALLOW_CLASH", help="Names that another location has are no reason.")
+]
 Image = Annotated[
     str | None, typer.Option(help="An image in a registry, in place of building one.")
 ]
@@ -34,6 +37,7 @@ def deploy(
     image: Image = None,
     wait: Wait = 0,
     gate_seconds: Gate = 120,
+    allow_clash: AllowClash = False,
     as_json: AsJson = False,
 ) -> None:
     """Build one location, check it beside the live one, and switch without downtime.
@@ -41,8 +45,8 @@ def deploy(
     A release that does not pass the gate changes nothing; one that does not hold once it is
     live is rolled back.
     """
-    with _shipping(location, wait, gate_seconds) as shipping:
-        source = image or records.revision()
+    with _shipping(location, wait, gate_seconds, allow_clash) as shipping:
+        source = image or records.revision(shipping.service)
         outcome = shipping.deploy(lambda: _image(shipping.service, image), "deploy", source)
     _print(outcome, as_json)
 
@@ -52,10 +56,11 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="A release; by default the one before.")] = None,
     wait: Wait = 0,
     gate_seconds: Gate = 120,
+    allow_clash: AllowClash = False,
     as_json: AsJson = False,
 ) -> None:
     """Go back to a release that is kept, by the same way as forward."""
-    with _shipping(location, wait, gate_seconds) as shipping:
+    with _shipping(location, wait, gate_seconds, allow_clash) as shipping:
         release = to or shipping.previous()
         known = {one.release: one for one in records.read(shipping.control, location)}
         revision = known[release].revision if release in known else "unknown"
@@ -70,10 +75,11 @@ def diff(
     image: Image = None,
     wait: Wait = 0,
     gate_seconds: Gate = 120,
+    allow_clash: AllowClash = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a deploy would change in definitions, without deploying."""
-    with _shipping(location, wait, gate_seconds) as shipping:
+    with _shipping(location, wait, gate_seconds, allow_clash) as shipping:
         outcome = shipping.diff(lambda: _image(shipping.service, image))
     _print(outcome, as_json)
 
@@ -90,11 +96,11 @@ def releases(
     listed: list[dict[str, Any]] = []
     for name in [location] if location else stack.locations:
         service = Service(stack, name)
-        found = retention.releases(service, records.read(control, name))
+        serving = service.serving()
+        found = retention.releases(service, records.read(control, name), serving)
         if not found:
             # A location that runs another one's image has no releases of its own.
             continue
-        serving = service.serving()
         uses = Shipping(service, control, 0).uses()
         listed += [
             {
@@ -102,8 +108,8 @@ def releases(
                 "release": one.release,
                 "live": bool(serving and serving.image == one.image),
                 "when": one.when,
-                "revision": one.record.revision if one.record else None,
-                "by": one.record.by if one.record else None,
+                "revision": (one.record and one.record.revision) or None,
+                "by": (one.record and one.record.by) or None,
                 "how": one.record.how if one.record else "compose",
                 "size_bytes": one.size,
                 "runs": uses.get(one.release, 0),
@@ -117,12 +123,14 @@ def releases(
 
 
 @contextmanager
-def _shipping(location: str, wait: float, gate_seconds: float) -> Iterator[Shipping]:
+def _shipping(
+    location: str, wait: float, gate_seconds: float, allow_clash: bool
+) -> Iterator[Shipping]:
     stack = Stack.load()
     stack.check_location(location)
     control = ControlPlane(stack)
     with lock(stack, location, wait):
-        yield Shipping(Service(stack, location), control, gate_seconds)
+        yield Shipping(Service(stack, location), control, gate_seconds, allow_clash)
 
 
 def _image(service: Service, reference: str | None) -> str:

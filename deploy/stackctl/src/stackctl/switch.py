@@ -13,6 +13,8 @@ from stackctl.waiting import until
 
 _HEALTHY_S = 120
 _DRAINED_S = 30
+# For a command of the control plane to start, which imports Dagster, and to report its own end.
+_STARTS_S = 30
 
 
 class NotServed(StackctlError):
@@ -45,17 +47,14 @@ def switch(
 
 def verify(service: Service, control: ControlPlane, now: Container, image: str, s: float) -> None:
     """Wait until webserver and daemon serve ``image``, ``s`` seconds at most. Raises NotServed."""
-    webserver = control.begin("await-release", service.location, image, f"--seconds={s:.0f}")
-    try:
+    limit = s + _STARTS_S
+    waiting = ("await-release", service.location, image, f"--seconds={s:.0f}")
+    with control.started(*waiting, seconds=limit) as webserver:
         _wait_for_daemon(service, control, now, image, s)
-        answer(webserver)
-    except NotServed:
-        raise
-    except StackctlError as error:
-        raise NotServed(f"the webserver does not serve it: {error}") from None
-    finally:
-        webserver.kill()
-        webserver.communicate()
+        try:
+            answer(webserver, limit)
+        except StackctlError as error:
+            raise NotServed(f"the webserver does not serve it: {error}") from None
 
 
 def step_back(service: Service, failed: Container, old: Container) -> None:
@@ -120,7 +119,7 @@ def _drain(service: Service, control: ControlPlane, former: Container) -> None:
         # Made before there were RPC networks.
         return
     try:
-        answer(control.begin("drain", f"{address}:{PORT}"))
+        control.tell("drain", f"{address}:{PORT}")
     except StackctlError:
         return
 

@@ -12,6 +12,9 @@ with needed_by("the comparison of releases"):
     from dagster._core.definitions.assets.definition.asset_spec import (
         AssetExecutionType as AssetExecutionType,
     )
+    from dagster._core.definitions.automation_condition_sensor_definition import (
+        DEFAULT_AUTOMATION_CONDITION_SENSOR_NAME as DEFAULT_AUTOMATION_CONDITION_SENSOR_NAME,
+    )
     from dagster._core.errors import (
         DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError,
     )

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from stackctl.console import say, step
+from stackctl.console import listed, say, step
 from stackctl.docker import COMPOSE_FILE, ROOT
 from stackctl.errors import LOCKED, REFUSED, USAGE, StackctlError
 from stackctl.location import compose_file, live, names, scaffold
@@ -176,9 +176,8 @@ def _running_or_never_was(delete_data: bool) -> bool:
 def _check_no_runs(stack: Stack, name: str) -> None:
     runs = live.active_runs(stack, name)
     if runs:
-        shown = "; ".join(runs[:5]) + (f"; and {len(runs) - 5} more" if len(runs) > 5 else "")
         raise StackctlError(
-            f"{name} has runs that wait or run: {shown}."
+            f"{name} has runs that wait or run: {listed(runs, '; ')}."
             " Way out: wait for them, or terminate them in the UI",
             REFUSED,
         )
@@ -189,7 +188,7 @@ def _confirm_loss(folder: Path, name: str, yes: bool) -> None:
     work = scaffold.work_in(folder, name)
     if not work or yes:
         return
-    shown = ", ".join(work[:5]) + (f" and {len(work) - 5} more" if len(work) > 5 else "")
+    shown = listed(work)
     say(f"code_locations/{name} is not as the template made it: {shown}")
     if not sys.stdin.isatty():
         raise StackctlError(

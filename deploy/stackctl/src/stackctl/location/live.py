@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from dataclasses import dataclass
 
-from stackctl.console import out, step
+from stackctl.console import step
 from stackctl.control_plane import ControlPlane
-from stackctl.docker import DockerError, docker, inspect
+from stackctl.docker import ROOT, DockerError, docker, inspect
 from stackctl.errors import StackctlError
 from stackctl.stack import Stack
 from stackctl.waiting import until
@@ -53,8 +54,10 @@ def start(name: str) -> None:
         _up(name)
     with step("webserver and daemon take it up"):
         publish()
-    status = ("control-plane", "status", "--only", name, "--wait", "60")
-    out.print(compose("exec", "-T", "-e", "COLUMNS=120", "webserver", *status), markup=False)
+    # As `make status` does, which knows the address that people open.
+    status = (ROOT / "deploy" / "stackctl" / "status", "--only", name)
+    if subprocess.run(status, check=False).returncode:
+        raise StackctlError(f"{name} is not loaded, see above")
 
 
 def prepare() -> None:
