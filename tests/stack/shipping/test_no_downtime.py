@@ -45,6 +45,10 @@ _TICKS = """{ scheduleOrError(scheduleSelector: {repositoryLocationName: "elt",
   scheduleState { ticks(limit: 100) { status timestamp runIds error { message } } } } } }"""
 
 
+_SCHEDULES = """{ schedulesOrError(repositorySelector: {repositoryLocationName: "elt",
+  repositoryName: "__repository__"}) { ... on Schedules { results { name } } } }"""
+
+
 class Webserver(threading.Thread):
     """Asks the webserver for elt five times a second."""
 
@@ -116,8 +120,10 @@ def minute(seconds: float) -> int:
 
 
 def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
-    write(stack, JOB.format(marker="0"))
-    deploy(stack)
+    schedules = stack.ask(_SCHEDULES)["schedulesOrError"]["results"]
+    if "minutely_schedule" not in [each["name"] for each in schedules]:
+        write(stack, JOB.format(marker="0"))
+        deploy(stack)
     # The scheduler looks at each full minute. What it meets for the first time has its first tick
     # at the next one: up to two minutes from now, and the time that a tick takes.
     until(lambda: _has(ticks(stack)), seconds=150, every=1)
@@ -127,9 +133,10 @@ def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
     with grpc_client(stack) as counted:
         webserver.start()
         launches.start()
-        for number in range(1, DEPLOYS + 1):
+        for number in range(1, DEPLOYS):
             write(stack, JOB.format(marker=str(number)))
             assert deploy(stack)["went_live"]
+        stack.run("make", "rollback", "LOCATION=elt")
         launches.over.set()
         # The tick of a minute that had begun comes within seconds of its end.
         ended = minute(time.time())
@@ -139,7 +146,7 @@ def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
         webserver.join()
     calls, failed, servers, analytics_servers = counted
     print(
-        f"{DEPLOYS} deploys: {calls} gRPC calls, {webserver.calls} of the webserver,"
+        f"{DEPLOYS} switches, the last one back: {calls} gRPC calls, {webserver.calls} of the webserver,"
         f" {len(launches.runs)} launches"
     )
     assert failed == []

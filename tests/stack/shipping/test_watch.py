@@ -10,15 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from harness import Stack, until
-from releases import begin, containers, kill, original, write, write_release
+from releases import JOB, begin, containers, kill, write
 
 _JOBS = """{ repositoryOrError(repositorySelector: {repositoryLocationName: "elt",
   repositoryName: "__repository__"}) { ... on Repository { jobs { name } } } }"""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _original(stack: Stack) -> None:
-    original(stack)
 
 
 def jobs(stack: Stack) -> set[str]:
@@ -27,13 +22,17 @@ def jobs(stack: Stack) -> set[str]:
     return {job["name"] for job in found}
 
 
-def serves_release_job(stack: Stack) -> None:
-    assert "release_job" in jobs(stack)
+def serves_watched_job(stack: Stack) -> None:
+    assert "watched_job" in jobs(stack)
 
 
 def serves_it_no_more(stack: Stack) -> None:
     assert jobs(stack)
-    assert "release_job" not in jobs(stack)
+    assert "watched_job" not in jobs(stack)
+
+
+# Not what an earlier test has shipped.
+WATCHED = JOB.format(marker="watched").replace("release_job", "watched_job")
 
 
 @contextmanager
@@ -51,8 +50,8 @@ def saying(process: subprocess.Popen[str], words: str) -> Iterator[None]:
 def test_make_watch(stack: Stack) -> None:
     others = {k: v for k, v in containers(stack).items() if "-elt-" not in k}
     with saying(begin(stack, "watch", "elt"), "watching elt"):
-        write_release(stack, "watched")
-        until(lambda: serves_release_job(stack), seconds=60)
+        write(stack, WATCHED)
+        until(lambda: serves_watched_job(stack), seconds=60)
         # One that does not load is explained, and the watch goes on.
         write(stack, "raise RuntimeError('half a thought')")
         write(stack, "")
@@ -74,6 +73,6 @@ def test_docker_compose_watch(stack: Stack) -> None:
         start_new_session=True,
     )
     with saying(process, "Watch"):
-        write_release(stack, "watched by compose")
-        until(lambda: serves_release_job(stack), seconds=60)
+        write(stack, WATCHED)
+        until(lambda: serves_watched_job(stack), seconds=60)
     assert {k: v for k, v in containers(stack).items() if "-elt-" not in k} == others
