@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness import Stack
 from runs import launch
 
 
+# In `make test` the way to the engine is one of those that chaos kills.
+@pytest.mark.long
 def test_a_launch_waits_for_an_engine_that_is_away_for_a_moment(stack: Stack) -> None:
     stack.compose("stop", "docker_gateway")
     try:

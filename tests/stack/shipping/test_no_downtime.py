@@ -146,8 +146,8 @@ def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
         webserver.join()
     calls, failed, servers, analytics_servers = counted
     print(
-        f"{DEPLOYS} switches, the last one back: {calls} gRPC calls, {webserver.calls} of the webserver,"
-        f" {len(launches.runs)} launches"
+        f"{DEPLOYS} switches, the last one back: {calls} gRPC calls,"
+        f" {webserver.calls} of the webserver, {len(launches.runs)} launches"
     )
     assert failed == []
     assert webserver.failures == []

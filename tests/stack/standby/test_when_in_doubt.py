@@ -1,4 +1,7 @@
-"""Whatever happens to a worker, its run is neither lost nor run twice."""
+"""Whatever happens to a worker, its run is neither lost nor run twice.
+
+In `make test` the kills of everything at random (chaos) stand for most of these.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,7 @@ def test_a_worker_that_is_frozen(stack: Stack) -> None:
     ran_once(launch(stack, "ready", "tick_job"))
 
 
+@pytest.mark.long
 def test_the_database_was_restarted_while_they_waited(stack: Stack) -> None:
     before = pool_is_full(stack)
     # The webserver answers with an error once for each connection that it kept.
@@ -101,6 +105,7 @@ def test_the_daemon_ended_before_it_woke_the_worker(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("killed_daemon")
+@pytest.mark.long
 def test_the_worker_ended_with_the_daemon(stack: Stack) -> None:
     run, worker = claimed(stack)
     stack.run("docker", "kill", worker)
