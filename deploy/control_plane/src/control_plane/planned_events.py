@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from dagster import EventLogEntry
+from sqlalchemy.dialects import postgresql
 
 from control_plane.internals import run_writes as internals
 from control_plane.internals.run_writes import (
     AssetCheckExecutionRecordStatus,
     AssetCheckExecutionsTable,
+    AssetKeyTable,
     DagsterEventType,
     SqlEventLogStorageTable,
 )
@@ -48,14 +50,26 @@ def _store_planned(storage: Any, events: Sequence[EventLogEntry]) -> None:
     rows = [internals.row_of(storage, event) for event in events]
     with storage.index_transaction() as connection:
         ids = connection.execute(insert, rows).scalars().all()
-        checks = []
+        checks, assets = [], {}
         for event, row, event_id in zip(events, rows, ids, strict=True):
             if event.dagster_event_type == _CHECK:
                 checks += _check_rows(event, row, event_id)
             else:
-                internals.store_asset(storage, connection, event, event_id)
+                key = {"asset_key": row["asset_key"]}
+                assets[row["asset_key"]] = key | internals.asset_values(storage, event, event_id)
         if checks:
             connection.execute(AssetCheckExecutionsTable.insert(), checks)
+        if assets:
+            _write_assets(connection, list(assets.values()))
+
+
+def _write_assets(connection: Any, rows: list[dict[str, Any]]) -> None:
+    """Insert or update the rows of assets."""
+    insert = postgresql.insert(AssetKeyTable)
+    changed = {name: insert.excluded[name] for name in rows[0] if name != "asset_key"}
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=[AssetKeyTable.c.asset_key], set_=changed), rows
+    )
 
 
 def _check_rows(event: EventLogEntry, row: dict[str, Any], event_id: int) -> list[dict[str, Any]]:

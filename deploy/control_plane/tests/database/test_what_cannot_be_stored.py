@@ -264,5 +264,5 @@ def test_planned_events_are_stored_at_once_as_dagster_stores_each(
         sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
     at_once = planned(postgres, run.run_id)
     assert at_once == one_by_one and len(at_once) >= 2
-    for table in ("event_logs", "asset_check_executions"):
+    for table in ("event_logs", "asset_check_executions", "asset_keys"):
         assert sum(f"INSERT INTO {table}" in each for each in statements) <= 1

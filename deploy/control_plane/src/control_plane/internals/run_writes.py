@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from compose_run_launcher.private_names import Hook, needed_by
 
 _WHOLE = "creating runs whole or not at all"
@@ -13,9 +15,13 @@ with needed_by(_WHOLE):
     from dagster._core.storage.asset_check_execution_record import (
         AssetCheckExecutionRecordStatus as AssetCheckExecutionRecordStatus,
     )
+    from dagster._core.storage.event_log.migration import (
+        ASSET_KEY_INDEX_COLS as ASSET_KEY_INDEX_COLS,
+    )
     from dagster._core.storage.event_log.schema import (
         AssetCheckExecutionsTable as AssetCheckExecutionsTable,
     )
+    from dagster._core.storage.event_log.schema import AssetKeyTable as AssetKeyTable
     from dagster._core.storage.event_log.schema import (
         SqlEventLogStorageTable as SqlEventLogStorageTable,
     )
@@ -36,15 +42,22 @@ HOOKS = (
     Hook(PostgresEventLogStorage, "_event_to_row", ("self", "event"), _AT_ONCE),
     Hook(
         PostgresEventLogStorage,
-        "_store_asset_event",
-        ("self", "conn", "event", "event_id"),
+        "_get_asset_entry_values",
+        ("self", "event", "event_id", "has_asset_key_index_cols"),
         _AT_ONCE,
     ),
 )
 CONNECT, ADD_RUN, ADD_BACKFILL, ADD_RUN_TAGS, STORE_BATCH, *_ = HOOKS
-connect, add_run, add_backfill, add_run_tags, store_batch, _, row_of, store_asset = (
+connect, add_run, add_backfill, add_run_tags, store_batch, _, row_of, _asset_values = (
     hook.original() for hook in HOOKS
 )
+
+
+def asset_values(storage: PostgresEventLogStorage, event: Any, event_id: int) -> dict[str, Any]:
+    """What the event changes in the row of its asset."""
+    has_times = storage.has_secondary_index(ASSET_KEY_INDEX_COLS)
+    values: dict[str, Any] = _asset_values(storage, event, event_id, has_times)
+    return values
 
 
 def check_hooks() -> None:
