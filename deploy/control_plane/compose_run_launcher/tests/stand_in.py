@@ -54,6 +54,7 @@ class StandIn(Engine):
         super().__init__("s")
         self.known: dict[str, dict[str, Any]] = {}
         self.made: list[str] = []
+        self.started: list[str] = []
 
     def put(
         self, run: DagsterRun, name: str = "", standby: bool = False, **state: Any
@@ -113,7 +114,7 @@ class StandIn(Engine):
         return name
 
     def start(self, container_id: str) -> None:
-        pass
+        self.started.append(container_id)
 
     def end(self, container_id: str) -> None:
         state = self.known[container_id]["State"]
@@ -121,7 +122,7 @@ class StandIn(Engine):
             state |= {"Running": False, "Status": "exited", "ExitCode": 137}
 
     def discard(self, container_id: str) -> None:
-        del self.known[container_id]
+        self.known.pop(container_id, None)
 
 
 def a_run(

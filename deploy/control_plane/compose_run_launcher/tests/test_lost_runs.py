@@ -158,7 +158,23 @@ def test_a_container_that_was_made_and_not_started_is_made_anew(instance: Dagste
     half = engine.put(run, Status="created")
     launched(instance, engine, run)
     assert half["Id"] not in engine.known
-    assert engine.made == [labels.run_name("s", run.run_id)]
+    assert engine.made == engine.started == [labels.run_name("s", run.run_id)]
+
+
+def test_a_run_that_ended_while_its_image_was_pulled_is_not_started(
+    instance: DagsterInstance,
+) -> None:
+    engine, run = StandIn(), a_run(instance, DagsterRunStatus.STARTING)
+    create = engine.create
+
+    def slow(name: str, container: Any) -> str:
+        instance.report_run_failed(run)
+        return create(name, container)
+
+    engine.create = slow  # type: ignore[method-assign]
+    launched(instance, engine, run)
+    assert engine.made
+    assert engine.started == []
 
 
 @pytest.mark.parametrize("goes_on", [True, False])

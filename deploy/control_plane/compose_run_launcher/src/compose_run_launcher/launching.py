@@ -227,6 +227,11 @@ class Launches:
         apply_limits(container.config["HostConfig"], granted)
         container_id = self._engine.create(name, container)
         self._say(run, "Starting the run in container", container_id, image, granted)
+        # A pull may take longer than the run was given to start.
+        now = self._instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished:
+            self._engine.discard(container_id)
+            return
         self._start(container_id)
 
     def _say(
