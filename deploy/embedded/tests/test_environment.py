@@ -77,7 +77,9 @@ def test_migrate_reads_passwords_from_files_and_gets_no_superuser_password(paths
 
 
 def test_the_daemon_waits_for_locations_of_backfills_as_in_docker(paths: Paths) -> None:
-    compose = yaml.safe_load((Path(__file__).resolve().parents[3] / "docker-compose.yml").read_text())
+    compose = yaml.safe_load(
+        (Path(__file__).resolve().parents[3] / "docker-compose.yml").read_text()
+    )
     daemon = compose["services"]["daemon"]["environment"]
     wanted = {name: value for name, value in daemon.items() if "BACKFILL" in name}
     assert wanted and environments(paths).control_plane().items() >= wanted.items()
