@@ -9,11 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy.exc
-from compose_run_launcher.losses import Fault
+from compose_run_launcher.losses import Decision, Fault
 from compose_run_launcher.start_watch import StartWatch
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
 from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData
 from dagster._core.launcher import WorkerStatus
+from dagster._core.test_utils import create_run_for_test
 from stand_in import StandIn, a_run, again, fault, launched, launcher, look, said
 
 from compose_run_launcher import labels, start_watch
@@ -150,6 +151,37 @@ def test_one_whose_end_nobody_saw_is_ended_with_its_reason(instance: DagsterInst
     [message] = said(instance, run)
     assert "exit code 3" in message
     assert fault(instance, run) is Fault.OWN
+
+
+@pytest.mark.parametrize(
+    ("losses", "hours", "words"),
+    [
+        (1, 0, ""),
+        (2, 0, "2 were lost in a row: the run is tried again in 10 s"),
+        (4, 1, "4 were lost in a row: the run is tried again in 40 s"),
+        (30, 25, "for longer than a day: the run is not tried again"),
+    ],
+)
+def test_what_is_lost_again_and_again_is_told_what_follows(
+    instance: DagsterInstance, losses: int, hours: float, words: str
+) -> None:
+    former = a_run(instance, DagsterRunStatus.FAILURE)
+    before = Decision(former.run_id, Fault.LOST, losses - 1, time.time() - hours * 3600, 0)
+    tags = before.tags if losses > 1 else {}
+    run = create_run_for_test(
+        instance,
+        job_name="job",
+        status=DagsterRunStatus.STARTED,
+        tags=tags,
+        parent_run_id=former.run_id,
+        root_run_id=former.run_id,
+    )
+    engine = StandIn()
+    engine.put(run, ExitCode=137)
+    look(instance, engine)
+    [message] = said(instance, run)
+    assert words in message
+    assert ("in a row" in message) == bool(words)
 
 
 def test_a_container_that_was_made_and_not_started_is_made_anew(instance: DagsterInstance) -> None:

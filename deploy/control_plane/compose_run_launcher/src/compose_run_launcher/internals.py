@@ -42,6 +42,7 @@ with needed_by("the run launcher"):
 
     # Tags that Dagster itself reads.
     from dagster._core.storage.tags import DOCKER_IMAGE_TAG as DOCKER_IMAGE_TAG
+    from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
 
     # Decides whether a failed run is retried where the process that failed it has not come to it.
     from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (

@@ -72,11 +72,22 @@ class Decision:
         """Whether a run that ended so is tried again: for a day, after longer and longer pauses."""
         return self.fault is Fault.LOST and self.last - self.first <= _TRIED_FOR_S
 
+    def describe(self) -> str:
+        """For people, of a run that was lost more than once in a row; else empty."""
+        if self.fault is not Fault.LOST or self.losses < 2:
+            return ""
+        lost = f"Of these attempts {self.losses} were lost in a row"
+        if not self.comes_through:
+            return f"{lost}, for longer than a day: the run is not tried again."
+        return f"{lost}: the run is tried again in {self.due - self.last:.0f} s."
 
-def decide(instance: DagsterInstance, run: DagsterRun, fault: Fault) -> None:
+
+def decide(instance: DagsterInstance, run: DagsterRun, fault: Fault) -> Decision:
     """Write down whose fault a run's end is, before the run is failed."""
     now = time.time()
     # The run that this one retries was lost, too: they count together.
     former = Decision.of(run, run.parent_run_id) if run.parent_run_id else None
     losses, first = (former.losses + 1, former.first) if former else (1, now)
-    instance.add_run_tags(run.run_id, Decision(run.run_id, fault, losses, first, now).tags)
+    decision = Decision(run.run_id, fault, losses, first, now)
+    instance.add_run_tags(run.run_id, decision.tags)
+    return decision

@@ -13,6 +13,7 @@ from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun,
 from compose_run_launcher.engine import Engine
 from compose_run_launcher.explanation import LOG_LINES, explain, fault
 from compose_run_launcher.internals import (
+    MAX_RETRIES_TAG,
     EngineEventData,
     JobFailureData,
     RunFailureReason,
@@ -79,7 +80,9 @@ class RunEnds:
             self._instance.report_engine_event(text, run, EngineEventData())
             self._instance.report_run_canceled(run)
             return
-        decide(self._instance, run, whose)
+        decision = decide(self._instance, run, whose)
+        if run.tags.get(MAX_RETRIES_TAG) != "0":
+            text = f"{text}\n{decision.describe()}".rstrip()
         failure = JobFailureData(error=None, failure_reason=reason)
         self._instance.report_run_failed(run, text, failure)
 
