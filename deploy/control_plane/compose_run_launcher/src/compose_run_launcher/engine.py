@@ -177,6 +177,20 @@ class Engine:
             return None
         return found
 
+    def container_of(self, run_id: str, tagged: str | None) -> dict[str, Any] | None:
+        """The run's inspected container; None without one.
+
+        ``tagged`` is what a tag of the run says, which stands in a database that others write to,
+        and which a launch that was cut off did not come to write. The container's name is given by
+        the launcher alone.
+        """
+        named = self.container(label.run_name(self.project, run_id))
+        if not tagged or (named and named["Id"] == tagged):
+            return named
+        # Of a run that was resumed, which has a container of another name.
+        found = self.container(tagged)
+        return found if found and self.run_of(found) == run_id else named
+
     def image(self, reference: str) -> dict[str, Any] | None:
         """The inspected image, or None when this engine does not have it."""
         try:

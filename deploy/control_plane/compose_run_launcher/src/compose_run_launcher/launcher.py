@@ -37,7 +37,6 @@ from compose_run_launcher.internals import (
     WorkerStatus,
     serialize_value,
 )
-from compose_run_launcher.labels import run_name
 from compose_run_launcher.launching import Launches, LaunchRefused, location_of
 from compose_run_launcher.limits import BadLimit
 from compose_run_launcher.losses import Fault, decide
@@ -252,19 +251,7 @@ class ComposeRunLauncher(DockerRunLauncher):
         return True
 
     def _container_of(self, run: DagsterRun) -> dict[str, Any] | None:
-        """The run's inspected container; None without one.
-
-        A tag names it, which stands in a database that others write to, and which a launch that
-        was cut off did not come to write; the container's name is given by the launcher alone.
-        """
-        project = self._engine.project
-        named = self._engine.container(run_name(project, run.run_id))
-        tagged = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        if not tagged or (named and named["Id"] == tagged):
-            return named
-        # Of a run that was resumed, which has a container of another name.
-        container = self._engine.container(tagged)
-        return container if container and self._engine.run_of(container) == run.run_id else named
+        return self._engine.container_of(run.run_id, run.tags.get(DOCKER_CONTAINER_ID_TAG))
 
     def _stop(self, container_id: str) -> None:
         try:

@@ -9,9 +9,7 @@ launch has got, and goes on from there.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
@@ -24,6 +22,7 @@ from compose_run_launcher.internals import DOCKER_CONTAINER_ID_TAG, DOCKER_IMAGE
 from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
 from compose_run_launcher.limits import changes as limit_changes
+from compose_run_launcher.locks import Locks
 from compose_run_launcher.release import Release, Releases
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.standby import StandbyPool
@@ -42,7 +41,7 @@ class Launches:
     def __init__(self, engine: Engine, instance: DagsterInstance) -> None:
         self._engine = engine
         self._instance = instance
-        self._locks = _Locks()
+        self._locks = Locks()
         self.releases = Releases()
         self.pool: StandbyPool | None = None
         # Between the removal of a service's old container and the creation of the new one
@@ -279,33 +278,6 @@ class Launches:
                 f" service's must be equal; see `docker compose ps -a {location}`."
             )
         return self._last_known[location]
-
-
-class _Locks:
-    """A lock per key, for as long as somebody uses it."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._used: dict[str, tuple[threading.Lock, int]] = {}
-
-    def is_used(self, key: str) -> bool:
-        """Whether somebody uses the key's lock, or waits for it."""
-        with self._guard:
-            return key in self._used
-
-    @contextmanager
-    def of(self, key: str) -> Iterator[None]:
-        with self._guard:
-            lock, users = self._used.get(key, (threading.Lock(), 0))
-            self._used[key] = (lock, users + 1)
-        try:
-            with lock:
-                yield
-        finally:
-            with self._guard:
-                lock, users = self._used.pop(key)
-                if users > 1:
-                    self._used[key] = (lock, users - 1)
 
 
 def location_of(run: DagsterRun) -> str:
