@@ -1,6 +1,6 @@
 """How fast runs start, go and end: Dagster's documented compose setup, and this project.
 
-    bench/run launch_speed [--launches 9] [--drain 50]
+    bench/run launch_speed [--launches 9] [--row 20] [--drain 50]
 
 Prints a table, and writes it to docs/launch-speed.json. All times in seconds, medians. The
 stacks run one after the other, each alone on the machine.
@@ -43,9 +43,12 @@ def start(stack: Stack, location: str, job: str) -> Run:
     return launch(stack, location, job)
 
 
-def one_launch(stack: Stack, location: str, job: str) -> tuple[float, float, float]:
+def one_launch(
+    stack: Stack, location: str, job: str, pause: bool = True
+) -> tuple[float, float, float]:
     """Seconds from the click to run start, first step, and end."""
-    quiet(stack)
+    if pause:
+        quiet(stack)
     clicked = time.time()
     run = start(stack, location, job)
     ended = run.wait(seconds=120)
@@ -54,7 +57,23 @@ def one_launch(stack: Stack, location: str, job: str) -> tuple[float, float, flo
         for event in run.events()
         if event["__typename"] == "ExecutionStepStartEvent"
     ]
-    return ended["startTime"] - clicked, min(steps) - clicked, ended["endTime"] - clicked
+    return (
+        ended["startTime"] - clicked,
+        min(steps) - clicked,
+        ended["endTime"] - clicked,
+    )
+
+
+def in_a_row(stack: Stack, count: int) -> dict[str, float]:
+    """Launches without a pause, the next one as soon as the one before has ended."""
+    quiet(stack)
+    taken = [one_launch(stack, "jobs", "one_op_job", pause=False) for _ in range(count)]
+    first_steps = [first_step for _, first_step, _ in taken]
+    print(
+        f"  in a row: first step: {[round(value, 2) for value in first_steps]}",
+        flush=True,
+    )
+    return {f"1-op job, {count} in a row: first step": statistics.median(first_steps)}
 
 
 def drain(stack: Stack, count: int) -> dict[str, float]:
@@ -78,7 +97,7 @@ def drain(stack: Stack, count: int) -> dict[str, float]:
     }
 
 
-def measure(stack: Any, launches: int, count: int) -> dict[str, Any]:
+def measure(stack: Any, launches: int, row: int, count: int) -> dict[str, Any]:
     """All figures of one stack."""
     found: dict[str, Any] = {}
     with running(stack):
@@ -87,19 +106,29 @@ def measure(stack: Any, launches: int, count: int) -> dict[str, Any]:
             one_launch(stack, location, job)
             taken = [one_launch(stack, location, job) for _ in range(launches)]
             columns = zip(*taken, strict=True)
-            for what, column in zip(("run start", "first step", "end"), columns, strict=True):
+            for what, column in zip(
+                ("run start", "first step", "end"), columns, strict=True
+            ):
                 found[f"{title}: {what}"] = statistics.median(column)
-                print(f"  {title}: {what}: {[round(value, 2) for value in column]}", flush=True)
+                print(
+                    f"  {title}: {what}: {[round(value, 2) for value in column]}",
+                    flush=True,
+                )
+        found |= in_a_row(stack, row)
         quiet(stack)
         found["idle memory of all containers, MiB"] = memory(stack)
-        found |= {f"drain: {name}": value for name, value in drain(stack, count).items()}
+        found |= {
+            f"drain: {name}": value for name, value in drain(stack, count).items()
+        }
     return found
 
 
 def memory(stack: Stack) -> float:
     """What `docker stats` shows for the stack's containers, standby workers included."""
     ids = stack.compose("ps", "--quiet").split() + stack.run_containers()
-    shown = stack.run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *ids)
+    shown = stack.run(
+        "docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *ids
+    )
     units = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024, "B": 0}
     total = 0.0
     for line in shown.splitlines():
@@ -112,12 +141,17 @@ def memory(stack: Stack) -> float:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Rows of figures, and how many times better than the baseline's."""
     base = results["baseline"]
-    lines = ["| | " + " | ".join(results) + " | times better |", "|---" * (len(results) + 2) + "|"]
+    lines = [
+        "| | " + " | ".join(results) + " | times better |",
+        "|---" * (len(results) + 2) + "|",
+    ]
     for row in base:
         values = [results[stack][row] for stack in results]
         better = values[1] / values[0] if "per_minute" in row else values[0] / values[1]
         cells = [f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in values]
-        lines.append(f"| {row.replace('_', ' ')} | " + " | ".join(cells) + f" | {better:.1f} |")
+        lines.append(
+            f"| {row.replace('_', ' ')} | " + " | ".join(cells) + f" | {better:.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -127,6 +161,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--launches", type=int, default=9)
+    parser.add_argument("--row", type=int, default=20)
     parser.add_argument("--drain", type=int, default=50)
     parser.add_argument("--only", nargs="*", help="some of: baseline, standby, cold")
     arguments = parser.parse_args()
@@ -140,14 +175,20 @@ def main() -> int:
         for name, stack in stacks.items():
             if not arguments.only or name in arguments.only:
                 print(name, flush=True)
-                results[name] = measure(stack, arguments.launches, arguments.drain)
+                results[name] = measure(
+                    stack, arguments.launches, arguments.row, arguments.drain
+                )
     print(json.dumps(results, indent=1))
     if len(results) == len(stacks):
-        machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"
+        machine = (
+            f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"
+        )
         text = table(results)
         print(f"\n{machine}\n\n{text}")
         content = {"machine": machine, "results": results}
-        (REPOSITORY / "docs" / "launch-speed.json").write_text(json.dumps(content, indent=1) + "\n")
+        (REPOSITORY / "docs" / "launch-speed.json").write_text(
+            json.dumps(content, indent=1) + "\n"
+        )
     return 0
 
 
