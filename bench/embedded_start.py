@@ -22,7 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-
 from harness import REPOSITORY, files, free_port, until
 
 PATIENCE_S = 600

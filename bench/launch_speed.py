@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cpu import Usage
-from peers import baseline, ours, quiet, running
-
 from harness import REPOSITORY, Stack, until
 from runs import Run, launch
+
+from cpu import Usage
+from peers import baseline, ours, quiet, running
 
 # The job that Dagster makes of a selection of assets.
 ASSET_JOB = "__ASSET_JOB"
