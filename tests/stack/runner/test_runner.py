@@ -79,6 +79,20 @@ def test_what_raises_in_the_second_lane_is_a_failure(runner: ModuleType, tmp_pat
     assert "no space left on device" in (tmp_path / "log").read_text()
 
 
+def test_every_project_is_tested_by_one_of_the_lanes(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested: list[Path] = []
+    monkeypatch.setattr(
+        runner.Run, "pytest", lambda _run, _name, project, *_, **__: tested.append(project)
+    )
+    left = runner.without_engine()
+    runner.second_lane(runner.Run(), (), left)
+    expected = [REPOSITORY / each for each in (*runner.unit_projects(), "tests/existing_project")]
+    assert tested == expected
+    assert left == []
+
+
 def test_every_scenario_runs_in_one_session(runner: ModuleType) -> None:
     assert {*runner.SECOND, *runner.LAST} <= set(runner.scenarios())
     assert not set(runner.SECOND) & set(runner.LAST)

@@ -351,6 +351,7 @@ def test_a_database_that_does_not_come_back_has_an_exit_code_of_its_own(
 
 
 def test_other_ends_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_given_up", [])
     monkeypatch.setattr(worker, "main", lambda _order: 3)
     assert worker.status({}) == 3
     monkeypatch.setattr(worker, "main", lambda _order: 1 // 0)
