@@ -23,9 +23,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import REPOSITORY
-
 from document import put_into
+
+from harness import REPOSITORY
 
 EMPTY = "import dagster"
 LOAD = "from {name}.definitions import defs; defs.get_repository_def().get_all_jobs()"

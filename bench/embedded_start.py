@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+
 from harness import REPOSITORY, files, free_port, until
 
 PATIENCE_S = 600

@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import REPOSITORY, Stack, until
-from runs import Run, launch
-
 from cpu import Usage
 from peers import baseline, ours, quiet, running
+
+from harness import REPOSITORY, Stack, until
+from runs import Run, launch
 
 # The job that Dagster makes of a selection of assets.
 ASSET_JOB = "__ASSET_JOB"
@@ -106,9 +106,7 @@ def measure(stack: Any, launches: int, row: int, count: int) -> dict[str, Any]:
             one_launch(stack, location, job)
             taken = [one_launch(stack, location, job) for _ in range(launches)]
             columns = zip(*taken, strict=True)
-            for what, column in zip(
-                ("run start", "first step", "end"), columns, strict=True
-            ):
+            for what, column in zip(("run start", "first step", "end"), columns, strict=True):
                 found[f"{title}: {what}"] = statistics.median(column)
                 print(
                     f"  {title}: {what}: {[round(value, 2) for value in column]}",
@@ -117,18 +115,14 @@ def measure(stack: Any, launches: int, row: int, count: int) -> dict[str, Any]:
         found |= in_a_row(stack, row)
         quiet(stack)
         found["idle memory of all containers, MiB"] = memory(stack)
-        found |= {
-            f"drain: {name}": value for name, value in drain(stack, count).items()
-        }
+        found |= {f"drain: {name}": value for name, value in drain(stack, count).items()}
     return found
 
 
 def memory(stack: Stack) -> float:
     """What `docker stats` shows for the stack's containers, standby workers included."""
     ids = stack.compose("ps", "--quiet").split() + stack.run_containers()
-    shown = stack.run(
-        "docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *ids
-    )
+    shown = stack.run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", *ids)
     units = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024, "B": 0}
     total = 0.0
     for line in shown.splitlines():
@@ -149,9 +143,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         values = [results[stack][row] for stack in results]
         better = values[1] / values[0] if "per_minute" in row else values[0] / values[1]
         cells = [f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in values]
-        lines.append(
-            f"| {row.replace('_', ' ')} | " + " | ".join(cells) + f" | {better:.1f} |"
-        )
+        lines.append(f"| {row.replace('_', ' ')} | " + " | ".join(cells) + f" | {better:.1f} |")
     return "\n".join(lines)
 
 
@@ -175,20 +167,14 @@ def main() -> int:
         for name, stack in stacks.items():
             if not arguments.only or name in arguments.only:
                 print(name, flush=True)
-                results[name] = measure(
-                    stack, arguments.launches, arguments.row, arguments.drain
-                )
+                results[name] = measure(stack, arguments.launches, arguments.row, arguments.drain)
     print(json.dumps(results, indent=1))
     if len(results) == len(stacks):
-        machine = (
-            f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"
-        )
+        machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"
         text = table(results)
         print(f"\n{machine}\n\n{text}")
         content = {"machine": machine, "results": results}
-        (REPOSITORY / "docs" / "launch-speed.json").write_text(
-            json.dumps(content, indent=1) + "\n"
-        )
+        (REPOSITORY / "docs" / "launch-speed.json").write_text(json.dumps(content, indent=1) + "\n")
     return 0
 
 

@@ -18,9 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import REPOSITORY, until
-
 from peers import Ours, ours, quiet, running
+
+from harness import REPOSITORY, until
 
 _SOURCE = "code_locations/elt/src/elt/__init__.py"
 _COMPOSE = ["docker", "compose", "up", "--detach", "--build", "elt"]
