@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from dagster import DagsterRun
 
 from control_plane.internals.daemon import PRIORITY_TAG
+from control_plane.runs import location_of
 
 
 @dataclass
@@ -55,11 +56,6 @@ class Admission:
 def most_in_progress(max_concurrent_runs: int) -> int | None:
     """How many of the slots one location may hold: all but one. Dagster's -1 is no limit."""
     return max_concurrent_runs - 1 if max_concurrent_runs > 1 else None
-
-
-def location_of(run: DagsterRun) -> str | None:
-    """The code location that the run is from; None for one that does not say."""
-    return run.remote_job_origin.location_name if run.remote_job_origin else None
 
 
 def priority(run: DagsterRun) -> int:

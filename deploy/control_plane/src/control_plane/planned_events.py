@@ -30,7 +30,7 @@ _BATCH = 1000
 
 def write_planned_events_at_once() -> None:
     """Let this process write the planned events of the runs that it creates in batches."""
-    # Dagster's own switch, read at each event. It does not hold for runs: these are no child
+    # Dagster reads this variable at each event. Run workers do not inherit it: they are not child
     # processes of webserver and daemon.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(_BATCH))
     internals.STORE_BATCH.replace(_store_batch)

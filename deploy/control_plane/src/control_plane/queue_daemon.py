@@ -16,13 +16,14 @@ from typing import Any
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 from sqlalchemy.exc import OperationalError
 
-from control_plane.admission import Admission, location_of, most_in_progress
+from control_plane.admission import Admission, most_in_progress
 from control_plane.internals.daemon import (
     DagsterDaemon,
     IWorkspaceProcessContext,
     QueuedRunCoordinatorDaemon,
     create_daemons_from_instance,
 )
+from control_plane.runs import location_of
 from control_plane.unreadable_runs import fail, why_unreadable
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Runs that have not ended."""
+"""What a run says of itself, and the runs that have not ended."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ def unfinished(location: str) -> list[dict[str, str | None]]:
         return [
             {"id": run.run_id, "job": run.job_name, "status": run.status.value, "image": image(run)}
             for run in _all(instance, list(NOT_FINISHED_STATUSES))
-            if run.remote_job_origin and run.remote_job_origin.location_name == location
+            if location_of(run) == location
         ]
+
+
+def location_of(run: DagsterRun) -> str | None:
+    """The code location that the run is from; None for one that does not say."""
+    return run.remote_job_origin.location_name if run.remote_job_origin else None
 
 
 def image(run: DagsterRun) -> str | None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from compose_run_launcher.endless import Endless
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from control_plane.runs import location_of
+
 _LOOK_S = 5.0
 # How long a measure holds while the disk does not get fuller.
 _MEASURE_S = 600.0
@@ -49,7 +51,7 @@ class StepLogLimits(Endless):
 
     def refusal(self, run: DagsterRun) -> str | None:
         """Why a run may not begin now; None when it may."""
-        location = run.remote_job_origin.location_name if run.remote_job_origin else None
+        location = location_of(run)
         if location is None or location not in self._over:
             return None
         return self._why(location, self._over[location])

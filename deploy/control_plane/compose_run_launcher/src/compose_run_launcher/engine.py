@@ -177,7 +177,7 @@ class Engine:
             return None
         return found
 
-    def container_of(self, run_id: str, tagged: str | None) -> dict[str, Any] | None:
+    def container_of(self, run_id: str, tagged: str | None = None) -> dict[str, Any] | None:
         """The run's inspected container; None without one.
 
         ``tagged`` is what a tag of the run says, which stands in a database that others write to,

@@ -83,10 +83,7 @@ def explain(container: Mapping[str, Any], log: str, terminated: bool = False) ->
     ``container`` is the inspected container, ``log`` the end of what it wrote; ``terminated`` says
     that its run was to end.
     """
-    what, advice = _cause(container)
-    code = container["State"]["ExitCode"]
-    if terminated and not container["State"].get("OOMKilled") and code in _BY_TERMINATION:
-        what, advice = _BY_TERMINATION[code]
+    what, advice = _cause(container, terminated)
     state = container["State"]
     name = container["Id"][:12]
     facts = [
@@ -112,7 +109,7 @@ def ended_at(container: Mapping[str, Any]) -> datetime | None:
     return None if state["Running"] else _time(state["FinishedAt"])
 
 
-def _cause(container: Mapping[str, Any]) -> tuple[str, str]:
+def _cause(container: Mapping[str, Any], terminated: bool) -> tuple[str, str]:
     state = container["State"]
     if state.get("OOMKilled"):
         return (
@@ -120,9 +117,11 @@ def _cause(container: Mapping[str, Any]) -> tuple[str, str]:
             "Give the run more by the tag docker/memory, raise the service's mem_limit, or make"
             " the step use less.",
         )
+    code = state["ExitCode"]
+    if terminated and code in _BY_TERMINATION:
+        return _BY_TERMINATION[code]
     if state.get("Error"):
         return f"Docker could not start it ({state['Error']})", "Correct what Docker names."
-    code = state["ExitCode"]
     if code in _BY_EXIT_CODE:
         return _BY_EXIT_CODE[code]
     if code > 128:

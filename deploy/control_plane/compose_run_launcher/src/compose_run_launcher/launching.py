@@ -63,7 +63,7 @@ class Launches:
     def take_back(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Launch a run cold that a standby worker got and has not begun with."""
         with self._locks.of(run.run_id):
-            worker = self._engine.container(labels.run_name(self._engine.project, run.run_id))
+            worker = self._engine.container_of(run.run_id)
             if not self._is_starting(run):
                 return
             if worker is None or self._discard_unused(run, worker["Id"]):
@@ -76,7 +76,7 @@ class Launches:
     def give_up(self, run: DagsterRun) -> None:
         """End what was made for a run that is to be failed: nothing may go on executing it."""
         with self._locks.of(run.run_id):
-            container = self._engine.container(labels.run_name(self._engine.project, run.run_id))
+            container = self._engine.container_of(run.run_id)
             if container is not None and self._is_starting(run):
                 self._discard_unused(run, container["Id"])
 

@@ -22,6 +22,12 @@ from compose_run_launcher.internals import (
 )
 from compose_run_launcher.losses import Fault, decide
 
+# States in which a run needs a living container.
+IN_CONTAINER = (
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+)
 _FINAL = {
     DagsterEventType.RUN_SUCCESS,
     DagsterEventType.RUN_FAILURE,
@@ -57,11 +63,9 @@ class RunEnds:
         if since is not None and time.monotonic() - since < _LEFT_TO_MONITORING_S:
             return
         now = self._instance.get_run_by_id(run.run_id)
-        if now is None or now.is_finished:
+        if now is None or now.status not in IN_CONTAINER or self._as_its_log_says(now):
             return
         run = now
-        if self._as_its_log_says(run):
-            return
         if run.status != DagsterRunStatus.CANCELING and self._all_steps_succeeded(run):
             logger.warning("run %s: %s", run.run_id, _ALL_STEPS)
             succeeded = DagsterEvent(

@@ -10,16 +10,9 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from compose_run_launcher import labels
 from compose_run_launcher.engine import Engine, RunContainerState
-from compose_run_launcher.run_ends import RunEnds
+from compose_run_launcher.run_ends import IN_CONTAINER, RunEnds
 from compose_run_launcher.watch import Watch
 from compose_run_launcher.worker import REFUSED
-
-# States in which a run needs a living container.
-IN_CONTAINER = (
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-)
 
 
 class RunWatch(Watch):
@@ -40,14 +33,11 @@ class RunWatch(Watch):
     def follow(self) -> None:
         """Settle what ended while nobody watched, then each end as it comes."""
         since = time.time()
-        self.catch_up()
+        self._catch_up()
         for container_id in self.engine.ended_runs(since):
-            container = self.engine.container(container_id)
-            if container is not None:
-                self.settle(container)
+            self._settle_by_id(container_id)
 
-    def catch_up(self) -> None:
-        """Look at all runs that should be alive."""
+    def _catch_up(self) -> None:
         # Runs first: the container of one that is here has been made by the time of the listing.
         runs = self._instance.get_runs(RunsFilter(statuses=list(IN_CONTAINER)))
         containers: dict[str, list[RunContainerState]] = {}
@@ -59,7 +49,7 @@ class RunWatch(Watch):
                 # The process that launched it may have ended at any point of that.
                 self.go_on_with(run, mine)
             elif not mine:
-                self._settle_lost(run.run_id)
+                self._ends.settle(run, None)
             elif not any(container.running for container in mine):
                 self._settle_by_id(max(mine, key=lambda container: container.created).id)
 
@@ -92,8 +82,3 @@ class RunWatch(Watch):
         container = self.engine.container(container_id)
         if container is not None:
             self.settle(container)
-
-    def _settle_lost(self, run_id: str) -> None:
-        run = self._instance.get_run_by_id(run_id)
-        if run is not None and run.status in IN_CONTAINER:
-            self._ends.settle(run, None)
