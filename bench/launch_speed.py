@@ -57,11 +57,7 @@ def one_launch(
         for event in run.events()
         if event["__typename"] == "ExecutionStepStartEvent"
     ]
-    return (
-        ended["startTime"] - clicked,
-        min(steps) - clicked,
-        ended["endTime"] - clicked,
-    )
+    return ended["startTime"] - clicked, min(steps) - clicked, ended["endTime"] - clicked
 
 
 def in_a_row(stack: Stack, count: int) -> dict[str, float]:
@@ -69,10 +65,7 @@ def in_a_row(stack: Stack, count: int) -> dict[str, float]:
     quiet(stack)
     taken = [one_launch(stack, "jobs", "one_op_job", pause=False) for _ in range(count)]
     first_steps = [first_step for _, first_step, _ in taken]
-    print(
-        f"  in a row: first step: {[round(value, 2) for value in first_steps]}",
-        flush=True,
-    )
+    print(f"  in a row: first step: {[round(value, 2) for value in first_steps]}", flush=True)
     return {f"1-op job, {count} in a row: first step": statistics.median(first_steps)}
 
 
@@ -108,10 +101,7 @@ def measure(stack: Any, launches: int, row: int, count: int) -> dict[str, Any]:
             columns = zip(*taken, strict=True)
             for what, column in zip(("run start", "first step", "end"), columns, strict=True):
                 found[f"{title}: {what}"] = statistics.median(column)
-                print(
-                    f"  {title}: {what}: {[round(value, 2) for value in column]}",
-                    flush=True,
-                )
+                print(f"  {title}: {what}: {[round(value, 2) for value in column]}", flush=True)
         found |= in_a_row(stack, row)
         quiet(stack)
         found["idle memory of all containers, MiB"] = memory(stack)
@@ -135,10 +125,7 @@ def memory(stack: Stack) -> float:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Rows of figures, and how many times better than the baseline's."""
     base = results["baseline"]
-    lines = [
-        "| | " + " | ".join(results) + " | times better |",
-        "|---" * (len(results) + 2) + "|",
-    ]
+    lines = ["| | " + " | ".join(results) + " | times better |", "|---" * (len(results) + 2) + "|"]
     for row in base:
         values = [results[stack][row] for stack in results]
         better = values[1] / values[0] if "per_minute" in row else values[0] / values[1]
