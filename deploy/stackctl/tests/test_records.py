@@ -119,7 +119,7 @@ def test_one_that_is_no_longer_kept_is_left_out(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_first_release_went_live_with_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
     stand = Stand(monkeypatch, "ab", [])
-    # A deployment gives the image that serves its name anew, and the engine notes the time.
+    # A deployment tags the serving image again, and the engine notes that time.
     serving = container("a", "2026-01-01T10:00:00+00:00")
     found = retention.releases(stand.shipping.service, [], serving)
     when = {one.release: one.when for one in found}

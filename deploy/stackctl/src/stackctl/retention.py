@@ -39,7 +39,7 @@ def releases(
     def when(tag: str, image: Mapping[str, Any]) -> str:
         if tag in latest:
             return latest[tag].when
-        # Each deployment beside it gives the image that serves a name anew.
+        # Each deployment beside it tags the serving image again, and the engine notes that time.
         if serving and serving.image == image["Id"]:
             return serving.created
         return utc(image["Metadata"]["LastTagTime"])
