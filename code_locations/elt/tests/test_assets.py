@@ -8,13 +8,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from location_kit.postgres import PostgresResource
+from postgres_loader import LandingZoneResource
+from postgres_loader.landing_zone import FolderLandingZone, seed
 from pytest_httpserver import HTTPServer
 
 from elt import api_client
 from elt.definitions import defs
-from elt.defs.resources import LandingZoneResource, UsersApiResource
-from elt.landing_zone import SAMPLE_FOLDER, FolderLandingZone, seed
-from elt.postgres import PostgresResource
+from elt.defs.resources import UsersApiResource
+from elt.sample_data import SAMPLE_FOLDER
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 ADA = {
@@ -31,7 +33,7 @@ BOB = {"id": 2, "name": "", "karma": 5}
 @pytest.fixture
 def landing(tmp_path: Path) -> Path:
     folder = tmp_path / "landing"
-    seed(FolderLandingZone(folder))
+    seed(FolderLandingZone(folder), SAMPLE_FOLDER)
     return folder
 
 

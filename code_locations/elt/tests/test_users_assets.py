@@ -5,14 +5,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from fruit import query
+from location_kit.postgres import PostgresResource
+from location_kit.testing import query
 from pytest_httpserver import HTTPServer
 from users_server import ADA, BOB, EVE
 
 from elt import api_client
 from elt.definitions import defs
 from elt.defs.resources import UsersApiResource
-from elt.postgres import PostgresResource
 
 Sync = Callable[..., dg.ExecuteInProcessResult]
 MARKS = "SELECT id, name, missing_since FROM raw.users ORDER BY id"

@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
         [elt]
         environment = { LANDING_ZONE = "{data_uri}/landing_zone" }
         settings = { LANDING_ZONE = "LANDING_ZONE", AWS_ENDPOINT_URL_S3 = "LANDING_ZONE_ENDPOINT" }
-        prepare = ["python", "-m", "elt.landing_zone", "seed"]
+        prepare = ["python", "-m", "elt.sample_data"]
         """
     )
     secrets = tmp_path / ".dev" / "secrets"

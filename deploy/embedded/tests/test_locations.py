@@ -10,7 +10,7 @@ from embedded.settings import repository
 def test_names_come_from_the_workspace_and_extras_from_locations_toml(checkout: Path) -> None:
     elt, analytics = read_locations(checkout)
     assert (elt.name, analytics.name) == ("elt", "analytics")
-    assert elt.prepare == ("python", "-m", "elt.landing_zone", "seed")
+    assert elt.prepare == ("python", "-m", "elt.sample_data")
     assert analytics.prepare == ()
     assert analytics.module == "analytics.definitions"
 

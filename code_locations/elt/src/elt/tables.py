@@ -1,70 +1,8 @@
 """The raw tables, declared once: the DDL, the checks of a load and the UI's docs follow."""
 
-from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
-# The column that a table with `marks_missing` has beside those that are declared.
-MISSING_SINCE = "missing_since"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: `type` is a PostgreSQL type, spelled as `format_type()` spells it."""
-
-    name: str
-    type: str
-    description: str
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the raw schema.
-
-    `may_be_empty` says whether a source without a single row is to be believed. By default it is
-    not: an export that lost its rows is far more likely than a business that lost its customers.
-
-    `day_column` is the date or timestamp by which loads of a window and partitions go, in UTC;
-    `first_day` is the first that has a partition.
-    With `marks_missing`, the table also has `missing_since`, a nullable timestamp. A load fails
-    when more than `max_rejected_share` (0 to 1) of a source's rows are bad. Columns that a source
-    has and the table has not are refused, reported, or added as nullable text. `encoding` is one
-    of Python's, for sources without byte order mark that are not UTF-8.
-
-    Raises ValueError for a declaration that contradicts itself.
-    """
-
-    name: str
-    description: str
-    primary_key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    may_be_empty: bool = False
-    day_column: str | None = None
-    first_day: date | None = None
-    marks_missing: bool = False
-    max_rejected_share: float = 0.01
-    new_columns: Literal["refuse", "report", "add"] = "report"
-    encoding: str | None = None
-
-    def __post_init__(self) -> None:
-        named = (*self.primary_key, *([self.day_column] if self.day_column else []))
-        nullable = [c.name for c in self.columns if c.nullable and c.name in self.primary_key]
-        if nullable:
-            raise ValueError(f"table {self.name}: {nullable[0]!r} is in the key, so not nullable")
-        unknown = [name for name in named if name not in self.column_names]
-        if unknown:
-            raise ValueError(f"table {self.name} does not declare its column {unknown[0]!r}")
-        if self.marks_missing and MISSING_SINCE in self.column_names:
-            raise ValueError(f"table {self.name}: {MISSING_SINCE!r} is for the load to set")
-        if not 0 <= self.max_rejected_share <= 1:
-            raise ValueError(f"table {self.name}: max_rejected_share is not a share, 0 to 1")
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """Names of all columns, in the table's order."""
-        return tuple(column.name for column in self.columns)
-
+from postgres_loader.tables import Column, Table
 
 CUSTOMERS = Table(
     name="customers",
@@ -115,7 +53,7 @@ ORDERS = Table(
 # What the landing zone has files of.
 LANDING_TABLES = (CUSTOMERS, ORDERS, PRODUCTS)
 
-# Columns are the API's fields, flattened by elt.flattening.flatten().
+# Columns are the API's fields, flattened by postgres_loader.flattening.flatten().
 USERS = Table(
     name="users",
     description="Users as the users API last gave them, one row per user.",

@@ -2,25 +2,15 @@ import os
 from typing import Any, Literal
 
 import dagster as dg
+from location_kit.postgres import PostgresResource
+from postgres_loader.resources import LandingZoneResource
 from pydantic import Field, ValidationError
 
 from elt.api_client import Limits
-from elt.landing_zone import LandingZone, open_landing_zone
-from elt.postgres import PostgresResource
 from elt.users_api import MAX_PAGES
 
 USERS_API_URL = "https://jsonplaceholder.typicode.com"
 MIB = 1024 * 1024
-
-
-class LandingZoneResource(dg.ConfigurableResource):
-    """The landing zone at `file:///folder` or `s3://bucket[/prefix]`."""
-
-    uri: str
-
-    def open(self) -> LandingZone:
-        """Raises LandingZoneError when the URI is neither."""
-        return open_landing_zone(self.uri)
 
 
 class UsersApiResource(dg.ConfigurableResource):

@@ -1,0 +1,136 @@
+"""Which files of the landing zone belong to which table, and to which of its days."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from postgres_loader.errors import LandingZoneError
+from postgres_loader.sources import SUFFIXES
+from postgres_loader.tables import Table
+
+_DAY = r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+_SUFFIX = "|".join(map(re.escape, SUFFIXES))
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a file holds: a day of a table, in UTC, or without a day the whole table."""
+
+    table: Table
+    day: date | None
+
+    @property
+    def is_before_its_table(self) -> bool:
+        """True for a day before the first one of the table's partitions."""
+        first = self.table.first_day
+        return self.day is not None and first is not None and self.day < first
+
+    @property
+    def label(self) -> str:
+        """For readers: `orders`, or `orders 2025-01-31`."""
+        return self.table.name if self.day is None else f"{self.table.name} {self.day}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files that are loaded together, as all rows of a table from `start` until before `end`.
+
+    None is no limit on that side. `one_day` says that the files claim to hold this range alone,
+    so that a row of another time in them is an error.
+    """
+
+    files: tuple[str, ...]
+    start: datetime | None = None
+    end: datetime | None = None
+    one_day: bool = False
+
+
+def classify(name: str, tables: Iterable[Table]) -> Place | None:
+    """What the file of that name holds; None when it is no table's.
+
+    `<table>.<suffix>` is a whole table. `<table>_YYYY-MM-DD.<suffix>`, with or without
+    `_anything` before the suffix, is a day of a table that has days. Names that cannot be printed
+    are no table's.
+    """
+    if not name.isprintable():
+        return None
+    for table in tables:
+        pattern = rf"{re.escape(table.name)}(?:_{_DAY}(?:_.+)?)?(?:{_SUFFIX})"
+        match = re.fullmatch(pattern, name)
+        if match is None:
+            continue
+        if match["day"] is None:
+            return Place(table, None)
+        day = _day(match["day"])
+        if day is not None and table.day_column is not None:
+            return Place(table, day)
+    return None
+
+
+def parts(table: Table, names: Sequence[str], day: date | None = None) -> list[Part]:
+    """How to load a table, or one day of it, from the landing zone's files.
+
+    A day comes from its own files where there are any, and else from the file of the whole
+    table. So a whole table with days comes from both, in several parts that do not overlap.
+    Nothing when there is no file to load from. Raises LandingZoneError when there is more than
+    one of the whole table.
+    """
+    of_days = _day_files(table, names)
+    whole = _whole_file(table, names)
+    if day is not None:
+        if day in of_days:
+            return [_day_part(day, of_days[day])]
+        end = midnight(day + timedelta(days=1))
+        return [Part((whole,), midnight(day), end)] if whole is not None else []
+    own = [_day_part(day, of_days[day]) for day in sorted(of_days)]
+    return own if whole is None else _with_gaps_filled(whole, own)
+
+
+def midnight(day: date) -> datetime:
+    """The first instant of a day in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _with_gaps_filled(whole: str, own: Sequence[Part]) -> list[Part]:
+    filled: list[Part] = []
+    reached = None
+    for part in own:
+        if reached != part.start:
+            filled.append(Part((whole,), reached, part.start))
+        filled.append(part)
+        reached = part.end
+    return [*filled, Part((whole,), reached)]
+
+
+def _day_part(day: date, files: Sequence[str]) -> Part:
+    return Part(tuple(files), midnight(day), midnight(day + timedelta(days=1)), one_day=True)
+
+
+def _day_files(table: Table, names: Iterable[str]) -> dict[date, list[str]]:
+    found: dict[date, list[str]] = {}
+    for name in sorted(names):
+        place = classify(name, [table])
+        if place is not None and place.day is not None:
+            found.setdefault(place.day, []).append(name)
+    return found
+
+
+def _whole_file(table: Table, names: Iterable[str]) -> str | None:
+    found = [name for name in sorted(names) if classify(name, [table]) == Place(table, None)]
+    if len(found) > 1:
+        raise LandingZoneError(
+            f"the landing zone holds {' and '.join(found)}: which of them is the table "
+            f"{table.name}? Keep one",
+            files=", ".join(found),
+        )
+    return found[0] if found else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    # The last day of all has no end that a datetime could say.
+    return day if day < date.max else None

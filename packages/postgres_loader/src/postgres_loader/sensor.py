@@ -1,0 +1,86 @@
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from postgres_loader.arrivals import Cursor, CursorError, Plan, Request, plan
+from postgres_loader.resources import LandingZoneResource
+from postgres_loader.tables import Table
+
+# What is beyond is asked for at the next look: a tick has a minute, and a queue its readers.
+REQUESTS_PER_TICK = 100
+NAMES_SHOWN = 5
+
+
+def build_landing_zone_sensor(
+    tables: Sequence[Table], name: str = "landing_zone_sensor"
+) -> dg.SensorDefinition:
+    """The sensor that loads new and changed files of the tables; runs from the start."""
+
+    @dg.sensor(
+        name=name,
+        description="Looks for new and changed files of the landing zone, and loads just those.",
+        asset_selection=dg.AssetSelection.assets(*(f"{table.name}_table" for table in tables)),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def landing_zone_sensor(
+        context: dg.SensorEvaluationContext, landing_zone: LandingZoneResource
+    ) -> dg.SensorResult:
+        # A landing zone that cannot be listed fails the tick, which leaves the cursor as it is.
+        zone = landing_zone.open()
+        found = plan(
+            _cursor(context),
+            zone.files(),
+            tables,
+            files_are_whole=zone.files_are_whole,
+            last_day=datetime.now(UTC).date(),
+            limit=REQUESTS_PER_TICK,
+        )
+        report = _report(found)
+        for line in report:
+            context.log.info(line)
+        skipped = None if found.requests else f"nothing new in {zone.uri_of('')}"
+        return dg.SensorResult(
+            run_requests=[_run_request(request) for request in found.requests] or None,
+            skip_reason="; ".join([skipped, *report]) if skipped else None,
+            cursor=found.cursor.dump(),
+        )
+
+    return landing_zone_sensor
+
+
+def _cursor(context: dg.SensorEvaluationContext) -> Cursor:
+    try:
+        return Cursor.parse(context.cursor)
+    except CursorError as error:
+        # Run keys keep what was asked for before from being loaded again.
+        context.log.warning(f"the cursor cannot be read: {error}; looking at every file anew")
+        return Cursor()
+
+
+def _run_request(request: Request) -> dg.RunRequest:
+    day = request.place.day
+    return dg.RunRequest(
+        run_key=request.run_key,
+        asset_selection=[dg.AssetKey(f"{request.place.table.name}_table")],
+        partition_key=day.isoformat() if day else None,
+        tags={"landing_zone/files": _named([file.name for file in request.files])},
+    )
+
+
+def _report(found: Plan) -> list[str]:
+    said = {
+        "of no table, and left alone": found.unknown,
+        "perhaps still being written, looked at again": found.growing,
+        "of a day that has not come, and left until then": found.early,
+        "left for the next tick": [request.place.label for request in found.postponed],
+    }
+    return [f"{len(names)} {what}: {_named(names)}" for what, names in said.items() if names]
+
+
+def _named(names: Sequence[str]) -> str:
+    # Not every file name of a folder can be printed.
+    shown = ", ".join(name if name.isprintable() else ascii(name) for name in names[:NAMES_SHOWN])
+    more = len(names) - NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

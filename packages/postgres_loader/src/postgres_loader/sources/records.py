@@ -1,0 +1,42 @@
+"""Records that are already in memory, as a source."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from postgres_loader.sources.base import BadRow, Row, TextSource, copy_line, json_text, undeclared
+from postgres_loader.tables import Table
+
+_RECORDS_PER_CHUNK = 1000
+
+
+class RecordSource(TextSource):
+    """Records in memory; where a file would count lines, records are counted.
+
+    Raises BadInput when the table refuses a record's field.
+    """
+
+    def __init__(self, uri: str, records: Sequence[Mapping[str, Any]], table: Table) -> None:
+        super().__init__(uri)
+        self._records = records
+        self._bytes_read = 0
+        found = sorted({name for record in records for name in record})
+        self.new_columns, self.extra = undeclared(uri, table, found)
+        self.columns = (*table.column_names, *self.extra)
+
+    @property
+    def bytes_read(self) -> int:
+        return self._bytes_read
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, len(self._records), _RECORDS_PER_CHUNK):
+            part = self._records[start : start + _RECORDS_PER_CHUNK]
+            chunk = b"".join(copy_line(self._values(record)) for record in part)
+            self._bytes_read += len(chunk)
+            yield chunk
+
+    def rows(self) -> Iterator[Row | BadRow]:
+        for number, record in enumerate(self._records, start=1):
+            yield Row(number, self._values(record))
+
+    def _values(self, record: Mapping[str, Any]) -> list[str | None]:
+        return [json_text(record.get(name)) for name in self.columns]

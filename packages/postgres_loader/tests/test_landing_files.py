@@ -1,0 +1,144 @@
+"""Which file belongs to which table and day, and in which parts they are loaded."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from shop import CUSTOMERS, LANDING_TABLES, ORDERS, PRODUCTS
+
+from postgres_loader.errors import LandingZoneError
+from postgres_loader.landing_files import Part, Place, classify, parts
+from postgres_loader.sources import SUFFIXES
+
+DAY = date(2025, 1, 31)
+MIDNIGHT = datetime(2025, 1, 31, tzinfo=UTC)
+NEXT_MIDNIGHT = datetime(2025, 2, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    ("stem", "place"),
+    [
+        ("customers", Place(CUSTOMERS, None)),
+        ("products", Place(PRODUCTS, None)),
+        ("orders", Place(ORDERS, None)),
+        ("orders_2025-01-31", Place(ORDERS, DAY)),
+        ("orders_2025-01-31_north", Place(ORDERS, DAY)),
+        ("orders_2025-01-31_2025-02-01", Place(ORDERS, DAY)),
+        ("orders_2025-01-31_v1.2_é ß", Place(ORDERS, DAY)),
+        ("orders_2024-02-29", Place(ORDERS, date(2024, 2, 29))),
+    ],
+)
+def test_files_of_tables(stem: str, place: Place, suffix: str) -> None:
+    assert classify(stem + suffix, LANDING_TABLES) == place
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".csv",
+        "orders",
+        "orders.",
+        "orders.txt",
+        "orders.gz",
+        "orders.csv.zip",
+        "orders.csv.",
+        "orders.parquet.gz",
+        "Orders.csv",
+        "orders.CSV",
+        "xorders.csv",
+        "orders .csv",
+        "orders_.csv",
+        "orders_north.csv",
+        "orders_2025-01-31_.csv",
+        "orders_2025-01-31north.csv",
+        "orders-2025-01-31.csv",
+        "orders_2025-1-31.csv",
+        "orders_20250131.csv",
+        "orders_2025-02-30.csv",
+        "orders_2025-13-01.csv",
+        "orders_0000-01-01.csv",
+        "orders_9999-12-31.csv",
+        "orders_٢٠٢٥-01-31.csv",
+        "orders_2025-01-31_\n.csv",
+        "orders_2025-01-31_\udc80.csv",
+        "orders.csv\n",
+        "customers_2025-01-31.csv",
+        "users.csv",
+        "orders/2025.csv",
+    ],
+)
+def test_files_of_no_table(name: str) -> None:
+    assert classify(name, LANDING_TABLES) is None
+
+
+def test_a_table_whose_name_begins_with_another_s() -> None:
+    names = ["orders_2025-01-31.csv", "orders.csv"]
+    assert [classify(name, [CUSTOMERS]) for name in names] == [None, None]
+
+
+def test_a_place_is_told_by_its_label() -> None:
+    assert Place(ORDERS, None).label == "orders"
+    assert Place(ORDERS, DAY).label == "orders 2025-01-31"
+    assert Place(ORDERS, date(2024, 12, 31)).is_before_its_table
+    assert not Place(ORDERS, date(2025, 1, 1)).is_before_its_table
+    assert not Place(ORDERS, None).is_before_its_table
+    assert not Place(CUSTOMERS, None).is_before_its_table
+
+
+NEIGHBOURS = ["customers.csv", "orders_2025-02-30.csv", "readme.txt"]
+
+
+@pytest.mark.parametrize(
+    ("names", "day", "expected"),
+    [
+        ([], None, []),
+        ([], DAY, []),
+        (["orders.parquet"], None, [Part(("orders.parquet",))]),
+        (["orders.csv"], DAY, [Part(("orders.csv",), MIDNIGHT, NEXT_MIDNIGHT)]),
+        (["orders_2025-01-30.csv"], DAY, []),
+        (
+            ["orders.csv", "orders_2025-01-31_b.csv.gz", "orders_2025-01-31.csv"],
+            DAY,
+            [
+                Part(
+                    ("orders_2025-01-31.csv", "orders_2025-01-31_b.csv.gz"),
+                    MIDNIGHT,
+                    NEXT_MIDNIGHT,
+                    one_day=True,
+                )
+            ],
+        ),
+        (
+            ["orders_2025-01-31.csv"],
+            None,
+            [Part(("orders_2025-01-31.csv",), MIDNIGHT, NEXT_MIDNIGHT, one_day=True)],
+        ),
+    ],
+)
+def test_parts(names: list[str], day: date | None, expected: list[Part]) -> None:
+    assert parts(ORDERS, [*NEIGHBOURS, *names], day) == expected
+
+
+def test_a_whole_table_comes_from_both_kinds_without_overlap_or_gap() -> None:
+    names = ["orders.csv", *(f"orders_2025-01-{day}.csv" for day in ("31", "05", "04"))]
+    found = parts(ORDERS, names)
+    assert [(part.files[0], part.one_day) for part in found] == [
+        ("orders.csv", False),
+        ("orders_2025-01-04.csv", True),
+        ("orders_2025-01-05.csv", True),
+        ("orders.csv", False),
+        ("orders_2025-01-31.csv", True),
+        ("orders.csv", False),
+    ]
+    assert [part.end for part in found[:-1]] == [part.start for part in found[1:]]
+    assert found[0].start is None
+    assert found[-1].end is None
+
+
+@pytest.mark.parametrize("day", [None, DAY])
+def test_two_files_of_a_whole_table_are_named(day: date | None) -> None:
+    names = ["orders.csv", "orders.parquet", "orders_2025-01-31.csv"]
+    with pytest.raises(LandingZoneError, match=r"orders\.csv and orders\.parquet: which") as caught:
+        parts(ORDERS, names, day)
+    assert caught.value.details == {"files": "orders.csv, orders.parquet"}

@@ -1,0 +1,108 @@
+"""The landing zone in a folder, and how it is seeded. S3 is tested against a real store."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
+from postgres_loader.landing_zone import S3LandingZone, open_landing_zone, seed
+
+CLOSED_PORT = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("file:///tmp/landing", "file:///tmp/landing/a.csv"),
+        ("file:///tmp/with%20space/", "file:///tmp/with%20space/a.csv"),
+        ("s3://bucket", "s3://bucket/a.csv"),
+        ("s3://bucket/deep/prefix/", "s3://bucket/deep/prefix/a.csv"),
+    ],
+)
+def test_addresses(uri: str, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert open_landing_zone(uri).uri_of("a.csv") == file
+
+
+@pytest.mark.parametrize("uri", ["", "/tmp/landing", "file://landing", "s3://", "ftp://host/x"])
+def test_other_addresses_are_refused(uri: str) -> None:
+    with pytest.raises(LandingZoneError, match=r"LANDING_ZONE is '.*'; it must be file:///"):
+        open_landing_zone(uri)
+
+
+def test_an_absent_file_is_named_with_its_neighbours(tmp_path: Path) -> None:
+    zone = open_landing_zone(tmp_path.as_uri())
+    (tmp_path / "customer.csv").touch()
+    (tmp_path / ".hidden").touch()
+    with (
+        pytest.raises(LandingZoneError, match=r"customers.csv does not exist; .* customer.csv$"),
+        zone.open("customers.csv"),
+    ):
+        pass
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "customers.csv").mkdir()
+    zone = open_landing_zone(tmp_path.as_uri())
+    with pytest.raises(LandingZoneError, match="Is a directory"), zone.open("customers.csv"):
+        pass
+
+
+def test_files_are_listed_with_size_time_and_version(tmp_path: Path) -> None:
+    zone = open_landing_zone(tmp_path.as_uri())
+    (tmp_path / "b.csv").write_text("12345")
+    os.utime(tmp_path / "b.csv", (86400, 86400))
+    (tmp_path / "a.csv").touch()
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "folder").mkdir()
+    first, second = zone.files()
+    assert [first.name, second.name] == zone.names() == ["a.csv", "b.csv"]
+    assert (second.size, second.modified) == (5, datetime(1970, 1, 2, tzinfo=UTC))
+    assert zone.info("b.csv") == second
+    (tmp_path / "b.csv").write_text("54321")
+    os.utime(tmp_path / "b.csv", (86400, 86400))
+    changed = zone.info("b.csv")
+    assert (changed.size, changed.modified) == (second.size, second.modified)
+    assert changed.version != second.version
+    with pytest.raises(LandingZoneError, match=r"c.csv does not exist; .* a.csv, b.csv$"):
+        zone.info("c.csv")
+
+
+def test_an_absent_folder_has_no_names_but_cannot_be_listed(tmp_path: Path) -> None:
+    zone = open_landing_zone((tmp_path / "gone").as_uri())
+    assert zone.names() == []
+    with pytest.raises(LandingZoneUnavailable, match="gone is not a folder that exists"):
+        zone.files()
+
+
+def test_seed_fills_an_empty_landing_zone_once(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    zone = open_landing_zone(folder.as_uri())
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    for name in ("customers", "orders", "products"):
+        (samples / f"{name}.csv").write_text(name)
+    assert "added customers.csv, orders.csv, products.csv" in seed(zone, samples)
+    assert zone.names() == ["customers.csv", "orders.csv", "products.csv"]
+    assert {path.name for path in folder.iterdir()} == set(zone.names())
+    for name in zone.names():
+        assert (folder / name).read_bytes() == (samples / name).read_bytes()
+    (folder / "orders.csv").unlink()
+    assert "has 2 files; no sample data added" in seed(zone, samples)
+    assert zone.names() == ["customers.csv", "products.csv"]
+
+
+def test_a_store_that_does_not_answer_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": CLOSED_PORT,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    zone = S3LandingZone("landing", "")
+    with pytest.raises(LandingZoneUnavailable, match=f"s3://landing/: .*{CLOSED_PORT}"):
+        zone.names()
