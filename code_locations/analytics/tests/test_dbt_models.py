@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import AssetCheckKey, AssetKey
+from location_kit.postgres import PostgresResource
 
 from analytics.dbt_models import models_of
 from analytics.dbt_project import PROJECT, dagster_dbt
 from analytics.definitions import defs
-from analytics.postgres import PostgresResource
 
 Execute = Callable[[str], None]
 Query = Callable[[str], list[tuple[Any, ...]]]

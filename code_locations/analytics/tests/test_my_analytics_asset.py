@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from location_kit.postgres import PostgresResource
 
 from analytics import customer_orders
 from analytics.customer_orders import MartError, replace_mart
 from analytics.defs.assets.my_analytics_asset import my_analytics_asset
 from analytics.defs.checks.every_order_is_counted import every_order_is_counted
-from analytics.postgres import PostgresResource
 
 # As dbt makes them, with the columns that count here.
 VIEWS = """

@@ -59,6 +59,11 @@ def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]
         ("code_locations/elt/src/elt/ddl.py", {"elt"}),
         ("code_locations/elt/uv.lock", {"elt"}),
         ("code_locations/analytics/dbt/models/staging/stg_orders.sql", {"analytics"}),
+        ("packages/location_kit/src/location_kit/postgres.py", LOCATIONS),
+        ("packages/postgres_loader/src/postgres_loader/__init__.py", {"elt"}),
+        ("packages/postgres_loader/tests/test_loading.py", set()),
+        ("packages/.dockerignore", LOCATIONS),
+        ("packages/unused/src/unused/__init__.py", set()),
         ("deploy/code_location/Dockerfile", LOCATIONS),
         ("deploy/code_location/Dockerfile.dockerignore", LOCATIONS),
         ("deploy/code_location/probe.py", LOCATIONS),
@@ -89,12 +94,25 @@ services:
     build:
       context: one
       dockerfile: ../shared/Dockerfile
-      additional_contexts: {runtime: shared}
+      additional_contexts: {runtime: shared, packages: packages}
       args: {LOCATION: one}
   two:
     image: x/two:live
     mem_limit: 1g
     build: {context: shared, dockerfile: two.Dockerfile, target: base}
+"""
+LOCK = """
+[[package]]
+name = "one"
+source = { editable = "." }
+
+[[package]]
+name = "requests"
+source = { registry = "https://pypi.org/simple" }
+
+[[package]]
+name = "the-kit"
+source = { editable = "../packages/kit" }
 """
 FILES = {
     COMPOSE_FILE: COMPOSE,
@@ -105,6 +123,11 @@ FILES = {
     "one/code.py": "code",
     "one/notes.md": "notes",
     "one/tests/test.py": "test",
+    "one/uv.lock": LOCK,
+    "packages/.dockerignore": "**/tests",
+    "packages/kit/src/kit.py": "code",
+    "packages/kit/tests/test.py": "test",
+    "packages/other/src/other.py": "code",
     "README.md": "readme",
 }
 
@@ -175,6 +198,12 @@ def repository(template: Path, tmp_path: Path) -> Repository:
         ({"shared/tests/tool": "new"}, {"one", "two"}),
         ({"shared/Dockerfile": "FROM python:4"}, {"one", "two"}),
         ({"shared/Dockerfile.dockerignore": None}, {"one", "two"}),
+        ({"packages/kit/src/kit.py": "other"}, {"one"}),
+        ({"packages/kit/tests/test.py": "other"}, set()),
+        ({"packages/.dockerignore": ""}, {"one"}),
+        ({"packages/other/src/other.py": "other"}, set()),
+        ({"packages/kit_2/src/kit.py": "new"}, set()),
+        ({"one/uv.lock": LOCK.replace("packages/kit", "packages/other")}, {"one"}),
         ({COMPOSE_FILE: COMPOSE.replace("1g", "2g")}, set()),
         ({COMPOSE_FILE: COMPOSE.replace("N: one", "N: other")}, {"one"}),
         ({COMPOSE_FILE: COMPOSE.replace("  two:", "  three:")}, {"three"}),
@@ -193,12 +222,14 @@ def test_a_file_that_becomes_executable_has_changed(repository: Repository) -> N
     assert repository.changed_since("HEAD~1") == {"one"}
 
 
-def test_tests_of_a_location_are_affected_by_any_file_of_its_folder(
+def test_tests_of_a_location_are_affected_by_any_file_of_its_folder_and_its_packages(
     repository: Repository,
 ) -> None:
     repository.commit({"one/tests/test.py": "other"})
     assert repository.changed_since("HEAD~1", tests=True) == {"one"}
-    repository.commit({"README.md": "other"})
+    repository.commit({"packages/kit/tests/test.py": "other"})
+    assert repository.changed_since("HEAD~1", tests=True) == {"one"}
+    repository.commit({"README.md": "other", "packages/other/tests/test.py": "new"})
     assert repository.changed_since("HEAD~1", tests=True) == set()
 
 

@@ -6,13 +6,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
+from location_kit.postgres import PostgresResource
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from analytics.dbt_project import DbtCli, dagster_dbt, read_manifest
 from analytics.dbt_sources import SourcesMissing, require, sources_of
 from analytics.dbt_translator import Translator, source_keys
-from analytics.postgres import PostgresResource
 
 
 def models_of(project: dagster_dbt.DbtProject) -> dg.AssetsDefinition:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
-
-from analytics.location import LocationDefinitions, executor
+from location_kit.definitions import LocationDefinitions, executor
 
 defs = LocationDefinitions.from_definitions(
     dg.Definitions.merge(

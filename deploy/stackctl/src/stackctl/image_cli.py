@@ -24,7 +24,10 @@ def images(
     ] = False,
     tests: Annotated[
         bool,
-        typer.Option("--tests", help="A location counts as changed with any file of its folder."),
+        typer.Option(
+            "--tests",
+            help="A location counts as changed with any file of its folder, or of its packages'.",
+        ),
     ] = False,
     files: Annotated[bool, typer.Option("--files", help="Name the files, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For a build matrix.")] = False,
@@ -69,7 +72,8 @@ def changed(
 ) -> list[Image]:
     """The images of ``new`` that are built differently than in ``old``, or from changed ``paths``.
 
-    With ``tests`` also the locations that have any of ``paths`` in their folder.
+    With ``tests`` also the locations that have any of ``paths`` in their folder, or in that of a
+    package that they use.
     """
     former = {image.name: image.build for image in old}
     return [
@@ -77,8 +81,12 @@ def changed(
         for image in new
         if image.build != former.get(image.name)
         or any(map(image.is_made_of, paths))
-        or (tests and image.location and any(is_inside(path, image.context) for path in paths))
+        or (tests and image.location and any(_is_tested_with(image, path) for path in paths))
     ]
+
+
+def _is_tested_with(image: Image, path: str) -> bool:
+    return any(is_inside(path, folder) for folder in (image.context, *image.packages))
 
 
 def _inputs(image: Image, files: Files) -> list[str]:

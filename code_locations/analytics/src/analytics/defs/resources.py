@@ -2,9 +2,9 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+from location_kit.postgres import PostgresResource
 
 from analytics.dbt_project import PROJECT, DbtCli
-from analytics.postgres import PostgresResource
 
 
 @dg.definitions

@@ -1,10 +1,10 @@
 from time import perf_counter
 
 import dagster as dg
+from location_kit.postgres import PostgresResource
 
 from analytics.automation import HOURLY, with_upstream
 from analytics.customer_orders import COLUMNS, TABLE, MartError, replace_mart
-from analytics.postgres import PostgresResource
 from analytics.reporting import column_schema, markdown_table
 
 

@@ -1,7 +1,7 @@
 import dagster as dg
+from location_kit.postgres import PostgresResource
 
 from analytics.customer_orders import uncounted
-from analytics.postgres import PostgresResource
 
 
 @dg.asset_check(
