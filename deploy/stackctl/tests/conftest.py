@@ -20,6 +20,7 @@ def project(tmp_path: Path) -> Project:
         folder = tmp_path / "code_locations" / lock.parent.name
         folder.mkdir(parents=True)
         shutil.copy(lock, folder)
+    (tmp_path / "packages").symlink_to(ROOT / "packages")
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "tools").symlink_to(ROOT / "deploy" / "tools")
     # Or each copy would install uv for itself, 15 s of CPU.

@@ -72,3 +72,10 @@ def test_a_folder_is_not_taken_over(project: Project) -> None:
     project.folder("marketing").mkdir()
     with pytest.raises(StackctlError, match="folder code_locations/marketing"):
         check(project, "marketing")
+
+
+def test_a_shared_package_is_not_shadowed(project: Project) -> None:
+    (project.root / "packages").unlink()
+    (project.root / "packages" / "pricing").mkdir(parents=True)
+    with pytest.raises(StackctlError, match="shared package packages/pricing"):
+        check(project, "pricing")

@@ -29,6 +29,7 @@ def test_its_lock_has_the_versions_of_the_others(project: Project) -> None:
     scaffold.make(folder, "eu_sales")
     text = (folder / "uv.lock").read_text()
     assert 'name = "eu-sales"' in text
+    assert 'editable = "../../packages/location_kit"' in text
     other = next(project.root.glob("code_locations/*/uv.lock")).read_text()
     version = r'name = "dagster"\nversion = "([^"]+)"'
     assert re.findall(version, text) == re.findall(version, other) != []

@@ -1,12 +1,14 @@
 """`stackctl images` misses no file that BuildKit sends to a build.
 
 A probe image copies all of a build's contexts, behind the build's own ignore file, and its files
-are listed. No instruction of the real Dockerfile can read more than that.
+are listed. No instruction of the real Dockerfile can read more than that. Of the context `packages`
+it copies those that deploy/code_location/used-packages takes, which is the only one to read it.
 """
 
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -56,7 +58,9 @@ def sent(builds: Mapping[str, Mapping[str, Any]], workspace: Path) -> dict[str, 
         contexts = build.get("additional_contexts", {})
         roots[name] = [build["context"], *contexts.values()]
         lines = ["FROM scratch", "COPY . /0/"]
-        lines += [f"COPY --from={each} . /{i}/" for i, each in enumerate(contexts, start=1)]
+        for i, each in enumerate(contexts, start=1):
+            parts = used_packages(build) if each == "packages" else ["."]
+            lines += [f"COPY --from={each} {part} /{i}/{part}/" for part in parts]
         folder.mkdir()
         (folder / "Dockerfile").write_text("\n".join(lines))
         ignore_file = Path(build["context"], f"{build['dockerfile']}.dockerignore")
@@ -83,6 +87,13 @@ def sent(builds: Mapping[str, Mapping[str, Any]], workspace: Path) -> dict[str, 
         ]
         found[name] = {Path(roots[name][int(path.parts[0])], *path.parts[1:]) for path in paths}
     return found
+
+
+def used_packages(build: Mapping[str, Any]) -> list[str]:
+    """The shared packages that the program of the image's build takes."""
+    program = runpy.run_path(str(REPOSITORY / "deploy/code_location/used-packages"))
+    used: list[str] = program["used"](Path(build["context"], "uv.lock").read_text())
+    return used
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -138,6 +149,16 @@ def test_a_changed_file_of_a_location_is_listed_for_that_location_alone(
     checkout.commit()
     assert changed(checkout) == {"elt"}
     assert changed(checkout, "--locations", "--tests") == {"elt", "analytics"}
+
+
+def test_a_changed_file_of_a_package_is_listed_for_the_locations_that_use_it(
+    checkout: Checkout,
+) -> None:
+    for package, expected in (("postgres_loader", {"elt"}), ("location_kit", {"elt", "analytics"})):
+        path = checkout.folder / "packages" / package / "src" / package / "__init__.py"
+        path.write_text(path.read_text() + "# changed\n")
+        checkout.commit()
+        assert changed(checkout) == expected
 
 
 def changed(checkout: Checkout, *options: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""A one-line change in one location, brought up by plain Compose."""
+"""A one-line change in one location, or in a package, brought up by plain Compose."""
 
 from __future__ import annotations
 
@@ -73,3 +73,23 @@ def test_one_line_in_elt_changes_one_layer_and_one_container(stack: Stack) -> No
         stack.compose("up", "--detach", "--build", "--wait")
     # The same content is the same image again.
     assert images(stack) == image_ids
+
+
+def test_one_line_in_a_package_changes_the_images_that_use_it(stack: Stack) -> None:
+    """Their dependencies stay as they are: two layers are new, the packages' and the code's."""
+    before = images(stack)
+    for package, users in (("postgres_loader", {"elt"}), ("location_kit", {"elt", "analytics"})):
+        source = stack.folder / "packages" / package / "src" / package / "__init__.py"
+        original = source.read_text()
+        former = {name: layers(stack, name) for name in users}
+        try:
+            source.write_text(original + "\n# one line\n")
+            stack.compose("build")
+            after = images(stack)
+            assert {name for name, id in after.items() if id != before[name]} == users
+            for name in users:
+                assert layers(stack, name)[:-2] == former[name][:-2]
+        finally:
+            source.write_text(original)
+            stack.compose("build")
+        assert images(stack) == before

@@ -1,24 +1,17 @@
 """The table of days, made by the job in a real PostgreSQL."""
 
 from datetime import UTC, date, datetime
-from typing import Any
 
 import dagster as dg
+from location_kit import PostgresResource
+from location_kit.testing import query
 
 from __name__.days import replace_days
 from __name__.definitions import defs
-from __name__.postgres import PostgresResource
 
 JOB = "refresh___name___job"
 ASSET = "__name___days"
 TABLE = "__name__.days"
-
-
-def query(warehouse: PostgresResource, statement: str) -> list[tuple[Any, ...]]:
-    """Rows of a statement."""
-    with warehouse.get_connection() as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall()
 
 
 def run(warehouse: PostgresResource) -> dg.ExecuteInProcessResult:

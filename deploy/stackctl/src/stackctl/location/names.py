@@ -22,7 +22,8 @@ _POSTGRES = {
 _HOSTS = {"localhost", "host", "ip6", "gateway", "default", "bridge", "none"}
 _OURS = {
     *("stackctl", "control_plane", "compose_run_launcher", "embedded", "worker"),
-    *("tests", "src", "defs", "app", "home", "python", "code_locations", "deploy", "all", "live"),
+    *("tests", "src", "defs", "app", "home", "python", "code_locations", "packages", "deploy", "all"),
+    "live",
 }
 # Modules whose distribution has another name.
 _MODULES = {
@@ -66,6 +67,8 @@ def _reasons(name: str, compose: Mapping[str, Any], compose_text: str, root: Pat
     yield from _reasons_in_the_stack(name, compose, compose_text)
     if (root / "code_locations" / name).exists():
         yield f"there is a folder code_locations/{name}"
+    if (root / "packages" / name).exists():
+        yield f"there is a shared package packages/{name}"
     if name in _OURS:
         yield "the project uses it itself"
     if name in sys.stdlib_module_names:

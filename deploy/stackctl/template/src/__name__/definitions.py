@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
-
-from __name__.location import LocationDefinitions, executor
+from location_kit import LocationDefinitions, executor
 
 defs = LocationDefinitions.from_definitions(
     dg.Definitions.merge(

@@ -1,6 +1,5 @@
 import dagster as dg
-
-from __name__.postgres import PostgresResource
+from location_kit import PostgresResource
 
 
 @dg.definitions

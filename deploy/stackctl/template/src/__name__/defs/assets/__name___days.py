@@ -1,9 +1,9 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+from location_kit import PostgresResource
 
 from __name__.days import TABLE, replace_days
-from __name__.postgres import PostgresResource
 
 
 @dg.asset(
