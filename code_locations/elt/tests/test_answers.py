@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from pytest_httpserver import HTTPServer
-from users_server import ADA, BOB, PATIENT, fetch
+from users_server import ADA, BOB, LINKED, PATIENT, fetch
 
 from elt import api_client
 from elt.api_client import BODY_ATTEMPTS
@@ -36,9 +36,9 @@ def test_the_bytes_of_all_pages_count(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/users").respond_with_json(
         [ADA], headers={"Link": "<?page=2>; rel=next"}
     )
-    size = fetch(httpserver).bytes_read
+    size = fetch(httpserver, pagination=LINKED).bytes_read
     with pytest.raises(UsersApiError, match="page 2: failed: more than"):
-        fetch(httpserver, dataclasses.replace(PATIENT, max_bytes=size - 1))
+        fetch(httpserver, dataclasses.replace(PATIENT, max_bytes=size - 1), pagination=LINKED)
 
 
 class BreakingServer:

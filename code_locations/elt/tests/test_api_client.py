@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from pytest_httpserver import HTTPServer
-from users_server import ADA, BOB, PATIENT, fetch, stop_clock
+from users_server import ADA, BOB, LINKED, NEXT, PATIENT, fetch, stop_clock
 from werkzeug import Request, Response
 
 from elt import api_client
@@ -176,7 +176,7 @@ def test_the_deadline_is_for_all_pages(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/users").respond_with_handler(one_more)
     limits = dataclasses.replace(PATIENT, deadline_s=0.5)
     with pytest.raises(UsersApiError, match=r"the time for all pages, 0\.5 s, is up"):
-        fetch(httpserver, limits, max_pages=10**9)
+        fetch(httpserver, limits, max_pages=10**9, pagination=LINKED)
 
 
 def test_redirects_on_the_same_server_are_followed(httpserver: HTTPServer) -> None:
@@ -185,7 +185,7 @@ def test_redirects_on_the_same_server_are_followed(httpserver: HTTPServer) -> No
     headers = {"Link": "<more>; rel=next"}
     httpserver.expect_request("/people/").respond_with_json([ADA], headers=headers)
     httpserver.expect_request("/people/more").respond_with_json([BOB])
-    assert fetch(httpserver).users == [ADA, BOB]
+    assert fetch(httpserver, pagination=LINKED).users == [ADA, BOB]
 
 
 def test_redirects_to_another_server_are_not(httpserver: HTTPServer) -> None:
@@ -209,7 +209,7 @@ def test_user_and_password_go_to_every_page_and_into_no_message(httpserver: HTTP
         {"data": [ADA], "next": other.rstrip("/") + "/users?page=2&token=t0ken"}
     )
     with pytest.raises(UsersApiError) as caught:
-        fetch_users(base, PATIENT)
+        fetch_users(base, PATIENT, pagination=NEXT)
     assert [request.headers["Authorization"] for request, _ in httpserver.log] == [sent] * 2
     assert "begins 'no such page: ***, ***, ***'" in str(caught.value)
     for secret in ("p@ss", "p%40ss", "t0ken"):
@@ -222,7 +222,7 @@ def test_a_page_cannot_give_us_a_password_to_send(httpserver: HTTPServer) -> Non
     httpserver.expect_request("/users", query_string="page=2").respond_with_json([BOB])
     headers = {"Link": f"<{link}>; rel=next"}
     httpserver.expect_request("/users").respond_with_json([ADA], headers=headers)
-    assert fetch(httpserver).users == [ADA, BOB]
+    assert fetch(httpserver, pagination=LINKED).users == [ADA, BOB]
     assert not any("Authorization" in request.headers for request, _ in httpserver.log)
 
 

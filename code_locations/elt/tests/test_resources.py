@@ -7,6 +7,7 @@ import pytest
 
 from elt.api_client import Limits
 from elt.defs.resources import USERS_API_URL, users_api_from_environment
+from elt.paging import Pagination
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,40 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resource.base_url == dg.EnvVar("USERS_API_URL")
 
 
+def test_declared_paging(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert users_api_from_environment().declared_paging() == Pagination()
+    for name, value in {
+        "PAGINATION": "page",
+        "RECORDS_PATH": "content",
+        "NEXT_PATH": "a.next",
+        "PAGE_PARAM": "p",
+        "FIRST_PAGE": "0",
+        "PAGE_SIZE_PARAM": "size",
+        "PAGE_SIZE": "50",
+        "TOTAL_PATH": "X-Total",
+        "IGNORED_SIGNS": "meta.Total, more",
+    }.items():
+        monkeypatch.setenv(f"USERS_API_{name}", value)
+    assert users_api_from_environment().declared_paging() == Pagination(
+        "page",
+        "content",
+        "a.next",
+        "p",
+        0,
+        "size",
+        50,
+        "X-Total",
+        frozenset({"meta.total", "more"}),
+    )
+
+
+def test_ways_to_page_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USERS_API_PAGINATION", "pages")
+    expected = "USERS_API_PAGINATION is 'pages': .*'none', 'link-header', 'next-link', 'page', "
+    with pytest.raises(ValueError, match=expected):
+        users_api_from_environment()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -49,6 +84,8 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_PAGES", "1.5"),
         ("DEADLINE_S", "-1"),
         ("NEW_FIELDS", "drop"),
+        ("PAGINATION", "guess"),
+        ("FIRST_PAGE", "-1"),
     ],
 )
 def test_settings_out_of_range_are_named(

@@ -12,6 +12,7 @@ from users_server import ADA, BOB, EVE
 
 from elt import api_client
 from elt.definitions import defs
+from elt.defs.assets.users import api_users
 from elt.defs.resources import UsersApiResource
 
 Sync = Callable[..., dg.ExecuteInProcessResult]
@@ -101,6 +102,44 @@ def test_half_of_the_users_may_vanish(sync: Sync, warehouse: PostgresResource) -
     # Those who are marked no longer count: one of the one who is left would be all.
     assert not sync([ADA]).success
     assert [row[2] is None for row in query(warehouse, MARKS)] == [False, True]
+
+
+def test_ids_with_a_fraction_of_nothing_are_the_same_users(
+    sync: Sync, warehouse: PostgresResource
+) -> None:
+    assert sync([ADA, BOB, EVE]).success
+    seen = metadata(sync([user | {"id": float(user["id"])} for user in (ADA, BOB, EVE)]))
+    assert (seen["unchanged"], seen["marked"], seen["rejected"]) == (3, 0, 0)
+
+
+def test_ids_of_another_type_are_named(sync: Sync, warehouse: PostgresResource) -> None:
+    assert sync([ADA, BOB, EVE]).success
+    uuid = "0b0e7d2c-7c9b-4b3e-9a53-3f9c6c3f0a11"
+    description, details = failure(sync([{"id": uuid}, {"id": 2.5}]), "users_in_postgres")
+    assert f"2 of 2 values of id are not bigint, the first is '{uuid}'" in description
+    assert "gone" not in description
+    assert details["column"] == "id"
+
+
+@pytest.mark.parametrize(("status", "may_pass"), [(503, True), (429, True), (404, False)])
+def test_only_what_may_pass_is_tried_again_by_the_run(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, status: int, may_pass: bool
+) -> None:
+    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    httpserver.expect_request("/users").respond_with_data("no", status=status)
+    with pytest.raises(dg.Failure) as caught:
+        api_users(UsersApiResource(base_url=httpserver.url_for("")))
+    assert caught.value.allow_retries is may_pass
+
+
+def test_an_api_that_nobody_listens_at_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    with pytest.raises(dg.Failure) as caught:
+        api_users(UsersApiResource(base_url="http://127.0.0.1:9"))
+    assert caught.value.allow_retries
+    policy = api_users.op.retry_policy
+    assert policy is not None
+    assert (policy.max_retries, policy.backoff) == (3, dg.Backoff.EXPONENTIAL)
 
 
 def test_the_way_out_that_the_message_names(sync: Sync, warehouse: PostgresResource) -> None:

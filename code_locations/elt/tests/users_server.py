@@ -7,19 +7,26 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from elt.api_client import Limits
+from elt.paging import Pagination
 from elt.users_api import FetchedUsers, fetch_users
 
 ADA: dict[str, Any] = {"id": 1, "name": "Ada"}
 BOB: dict[str, Any] = {"id": 2, "name": "Bob"}
 EVE: dict[str, Any] = {"id": 3, "name": "Eve"}
+LINKED = Pagination("link-header")
+NEXT = Pagination("next-link")
 PATIENT = Limits(timeout_s=5)
 
 
 def fetch(
-    server: HTTPServer, limits: Limits = PATIENT, max_pages: int = 1000, path: str = ""
+    server: HTTPServer,
+    limits: Limits = PATIENT,
+    max_pages: int = 1000,
+    path: str = "",
+    pagination: Pagination | None = None,
 ) -> FetchedUsers:
     """What the server's users API gives."""
-    return fetch_users(server.url_for(path), limits, max_pages)
+    return fetch_users(server.url_for(path), limits, max_pages, pagination)
 
 
 def linked(server: HTTPServer, url: str | None, users: list[Any], page: str = "") -> None:

@@ -1,5 +1,6 @@
 """GETs JSON from an API that may be slow, busy, broken or hostile, within limits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
@@ -10,12 +11,13 @@ import tenacity
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from elt.answers import beginning, next_link, parsed, refusal
+from elt.answers import beginning, parsed, refusal
 from elt.errors import UsersApiError
 from elt.polite_retry import Deadline, GaveUp, PoliteRetry
 from elt.redaction import redact, scrub
 
 RETRIES = 4
+PASSING_STATUSES = (429, 500, 502, 503, 504)
 # Waits 0, 1, 2 and 4 s with this factor: long enough for a restart, short enough for a person.
 BACKOFF_FACTOR_S = 0.5
 # How often a page is asked for whose answer breaks off.
@@ -44,20 +46,24 @@ class Place:
     url: str
     page: int
 
-    def error(self, reason: str, **details: str | int | None) -> UsersApiError:
+    def error(
+        self, reason: str, may_pass: bool = False, **details: str | int | None
+    ) -> UsersApiError:
         """The error for what is wrong there, without the URL's credentials."""
         url = redact(self.url)
         message = f"GET {url}, page {self.page}: {scrub(reason, self.url)}"
-        return UsersApiError(message, url=url, page=self.page, **details)
+        error = UsersApiError(message, url=url, page=self.page, **details)
+        error.may_pass = may_pass
+        return error
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A page's JSON, and the next page's address if the Link header gives one, as it stands."""
+    """A page's JSON and headers."""
 
     place: Place
     body: Any
-    next_link: str | None
+    headers: Mapping[str, str]
 
 
 class ApiClient:
@@ -83,7 +89,7 @@ class ApiClient:
 
     def get(self, url: str, page: int) -> Answer:
         """The answer to a GET of `url`, which must be JSON with status 200."""
-        place, status = Place(url, page), None
+        place, status, may_pass = Place(url, page), None, True
         again = tenacity.Retrying(
             # What requests does not wrap is raised by reading the body.
             retry=tenacity.retry_if_exception_type(HTTPError),
@@ -94,13 +100,15 @@ class ApiClient:
         try:
             return again(self._answer, place)
         except GaveUp as error:
-            reason, status = str(error), error.status
+            reason, status, may_pass = str(error), error.status, error.may_pass
         except requests.RequestException as error:
-            reason = _cause(error)
+            reason, may_pass = _cause(error), _may_pass(error)
         except HTTPError as error:
             reason = f"{error} after {BODY_ATTEMPTS} attempts"
         # The base URL's credentials are quoted by servers that the page's URL does not show to.
-        raise place.error(f"failed: {scrub(reason, self._base_url)}", status=status)
+        raise place.error(
+            f"failed: {scrub(reason, self._base_url)}", may_pass=may_pass, status=status
+        )
 
     def follow(self, place: Place, link: str) -> str:
         """The absolute address of a page's link, which must lead to the same server."""
@@ -119,7 +127,7 @@ class ApiClient:
         retries = PoliteRetry(
             total=RETRIES,
             backoff_factor=BACKOFF_FACTOR_S,
-            status_forcelist=(429, 500, 502, 503, 504),
+            status_forcelist=PASSING_STATUSES,
             raise_on_status=False,
             deadline=self._deadline,
             retry_after_limit_s=self._limits.retry_after_limit_s,
@@ -136,12 +144,15 @@ class ApiClient:
         timeout_s = min(self._limits.timeout_s, self._deadline.left_s())
         with self._session.get(place.url, timeout=timeout_s, stream=True) as response:
             if response.status_code != HTTPStatus.OK:
-                raise GaveUp(refusal(response), response.status_code)
+                raise GaveUp(
+                    refusal(response),
+                    response.status_code,
+                    may_pass=response.status_code in PASSING_STATUSES,
+                )
             content = self._read(response)
             body = parsed(content, response.headers.get("Content-Type"))
-            link = next_link(response.headers.get("Link"))
         # A redirect may have led elsewhere, and a relative link starts from there.
-        return Answer(Place(response.url, place.page), body, link)
+        return Answer(Place(response.url, place.page), body, response.headers)
 
     def _read(self, response: requests.Response) -> bytes:
         content = bytearray()
@@ -183,6 +194,11 @@ def without_userinfo(url: str) -> str:
     """The URL without user and password: only the setting's are sent."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _may_pass(error: requests.RequestException) -> bool:
+    is_unreachable = isinstance(error, requests.ConnectionError | requests.Timeout)
+    return is_unreachable and not isinstance(error, requests.exceptions.SSLError)
 
 
 def _cause(error: requests.RequestException) -> str:

@@ -1,19 +1,36 @@
-"""Where a page of an API keeps its records, and where the next page is."""
+"""Where an API keeps its records and its next page, as the settings declare it."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from elt.answers import next_link
 from elt.api_client import Answer, ApiClient, Place
+from elt.polite_retry import GaveUp
+from elt.signs import Sign, error_in, says_yes, signs_of_more
 
-# Names of the list in an answer that is an object.
+# Names of the list in an answer that is an object, if no path is declared.
 LIST_NAMES = ("data", "items", "results", "users")
-# has_more, hasNextPage, next_cursor, nextPageToken, @odata.nextLink
-_SAYS_MORE = re.compile(
-    r"(.*\.)?(has_?(more|next).*|next(_?(page|cursor|token|url|link|href|offset).*)?)$",
-    re.IGNORECASE,
-)
+Kind = Literal["none", "link-header", "next-link", "page", "offset", "cursor"]
+
+
+@dataclass(frozen=True)
+class Pagination:
+    """How the API pages. Paths lead through objects and lists: `meta.next`, `data.-1.id`.
+
+    "" is the default of the kind; a `page_size` of 0 is not sent.
+    """
+
+    kind: Kind = "none"
+    records_path: str = ""
+    next_path: str = ""
+    page_param: str = ""
+    first_page: int = 1
+    page_size_param: str = "limit"
+    page_size: int = 0
+    total_path: str = ""
+    ignored_signs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -21,38 +38,182 @@ class Page:
     """Records as the API gives them."""
 
     place: Place
+    answer: Answer
     records: list[dict[str, Any]]
     is_last: bool
 
 
-def pages(client: ApiClient, first_url: str, max_pages: int) -> Iterator[Page]:
-    """Every page, from the first on: the next is where the Link header or the body's `next` says.
+def pages(
+    client: ApiClient, first_url: str, pagination: Pagination, max_pages: int
+) -> Iterator[Page]:
+    """Every page, from the first on.
 
-    Raises UsersApiError as the client does, and for an answer that is neither a list of objects
-    nor an object with such a list, a page that leads back, and more pages than `max_pages`.
+    Raises UsersApiError as the client does, and for an answer that is no page of users, a page
+    that leads back, and more pages than `max_pages`.
     """
-    url: str | None = first_url
+    url: str | None = _first(first_url, pagination)
     asked: dict[str, int] = {}
+    records_read = 0
     while url is not None:
         answer = client.get(url, len(asked) + 1)
         asked[url] = answer.place.page
-        link = answer.next_link or _next_in(answer)
-        url = client.follow(answer.place, link) if link else None
+        if error := error_in(answer.body):
+            raise answer.place.error(f"the answer is an error with status 200: {error}")
+        records = _records(answer, pagination.records_path)
+        records_read += len(records)
+        url = _next(client, answer, pagination, records, records_read)
         if url in asked:
             raise answer.place.error(f"the next page is said to be page {asked[url]} again")
         if url is not None and len(asked) >= max_pages:
             raise answer.place.error(f"there are more pages than the limit of {max_pages}")
-        yield Page(answer.place, _records(answer), is_last=url is None)
+        yield Page(answer.place, answer, records, is_last=url is None)
 
 
-def _records(answer: Answer) -> list[dict[str, Any]]:
-    records = _list_in(answer)
+def refuse_more(page: Page, pagination: Pagination, users: int) -> None:
+    """Raise UsersApiError if the last page says that there are more users than were read."""
+    answer = page.answer
+    try:
+        link = next_link(answer.headers.get("Link"))
+    except GaveUp as error:
+        raise page.place.error(str(error)) from None
+    found = [] if link is None else [Sign("more", "Link; rel=next", link)]
+    found += signs_of_more(
+        answer.body,
+        page.records,
+        answer.headers,
+        users,
+        page.place.page,
+        pagination.ignored_signs,
+    )
+    if found:
+        sign = found[0]
+        raise page.place.error(
+            f"{sign.shown}, so there are more users than the {users} that were read with "
+            f"USERS_API_PAGINATION={pagination.kind}. Fix: {_advice(sign)}; if it means something "
+            f"else, add {sign.path} to USERS_API_IGNORED_SIGNS"
+        )
+
+
+def value_at(body: Any, path: str) -> Any:
+    """The value at a path such as `meta.next`, None if there is none. Names may hold dots."""
+    if not path:
+        return body
+    if isinstance(body, dict):
+        if path in body:
+            return body[path]
+        cuts = [index for index, letter in enumerate(path) if letter == "."]
+        for cut in cuts:
+            if path[:cut] in body:
+                return value_at(body[path[:cut]], path[cut + 1 :])
+    if isinstance(body, list):
+        index, _, rest = path.partition(".")
+        try:
+            return value_at(body[int(index)], rest)
+        except (ValueError, IndexError):
+            return None
+    return None
+
+
+def _first(url: str, pagination: Pagination) -> str:
+    parameters: dict[str, Any] = {}
+    if pagination.kind == "page":
+        parameters[pagination.page_param or "page"] = pagination.first_page
+    elif pagination.kind == "offset":
+        parameters[pagination.page_param or "offset"] = 0
+    if pagination.page_size:
+        parameters[pagination.page_size_param] = pagination.page_size
+    return _with_query(url, parameters)
+
+
+def _next(
+    client: ApiClient,
+    answer: Answer,
+    pagination: Pagination,
+    records: list[dict[str, Any]],
+    records_read: int,
+) -> str | None:
+    kind, place = pagination.kind, answer.place
+    if kind == "link-header":
+        try:
+            link = next_link(answer.headers.get("Link"))
+        except GaveUp as error:
+            raise place.error(str(error)) from None
+        return client.follow(place, link) if link else None
+    if kind == "next-link":
+        path = pagination.next_path or "next"
+        link = value_at(answer.body, path)
+        if not says_yes(link):
+            return None
+        if not isinstance(link, str):
+            raise place.error(f"{path!r} (USERS_API_NEXT_PATH) is not a URL but {_shown(link)}")
+        return client.follow(place, link)
+    if kind == "cursor":
+        path = pagination.next_path or "next_cursor"
+        cursor = value_at(answer.body, path)
+        # A cursor that is the last user's id has no end of its own but the empty page.
+        if not says_yes(cursor):
+            return None
+        if isinstance(cursor, dict | list | bool):
+            raise place.error(f"{path!r} (USERS_API_NEXT_PATH) is no cursor but {_shown(cursor)}")
+        return _with_query(place.url, {pagination.page_param or "cursor": cursor})
+    if kind == "none" or not records or _is_total_reached(answer, pagination, records_read):
+        return None
+    # By what came, not by what was asked for: many servers give fewer than that.
+    number = records_read if kind == "offset" else pagination.first_page + place.page
+    return _with_query(place.url, {pagination.page_param or kind: number})
+
+
+def _is_total_reached(answer: Answer, pagination: Pagination, records_read: int) -> bool:
+    if not pagination.total_path:
+        return False
+    total = value_at(answer.body, pagination.total_path)
+    if total is None:
+        total = answer.headers.get(pagination.total_path)
+    try:
+        return records_read >= int(total)
+    except (TypeError, ValueError):
+        raise answer.place.error(
+            f"{pagination.total_path!r} (USERS_API_TOTAL_PATH) is not a number but {_shown(total)}"
+        ) from None
+
+
+def _with_query(url: str, parameters: dict[str, Any]) -> str:
+    if not parameters:
+        return url
+    parts = urlsplit(url)
+    kept = parse_qsl(parts.query, keep_blank_values=True)
+    query = [pair for pair in kept if pair[0] not in parameters]
+    return urlunsplit(parts._replace(query=urlencode([*query, *parameters.items()])))
+
+
+def _advice(sign: Sign) -> str:
+    if sign.path.startswith("Link;"):
+        return "set USERS_API_PAGINATION=link-header"
+    text = str(sign.value)
+    if sign.kind == "more" and text.startswith(("/", "?", "http")):
+        return f"set USERS_API_PAGINATION=next-link and USERS_API_NEXT_PATH={sign.path}"
+    if sign.kind == "more" and text.lower() != "true":
+        return f"set USERS_API_PAGINATION=cursor and USERS_API_NEXT_PATH={sign.path}, or page"
+    return "set USERS_API_PAGINATION to how this API pages (page, offset, cursor, next-link)"
+
+
+def _records(answer: Answer, path: str) -> list[dict[str, Any]]:
+    records = _list_at(answer, path) if path else _list_in(answer)
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise answer.place.error(
                 f"record {number}: not an object but {_shown(record)}", record=number
             )
     return records
+
+
+def _list_at(answer: Answer, path: str) -> list[Any]:
+    found = value_at(answer.body, path)
+    if not isinstance(found, list):
+        raise answer.place.error(
+            f"{path!r} (USERS_API_RECORDS_PATH) is not a list but {_shown(found)}"
+        )
+    return found
 
 
 def _list_in(answer: Answer) -> list[Any]:
@@ -64,37 +225,16 @@ def _list_in(answer: Answer) -> list[Any]:
         raise answer.place.error(f"a JSON {type(body).__name__}, {expected}: {_shown(body)}")
     lists = [name for name in LIST_NAMES if isinstance(body.get(name), list)]
     if not lists:
-        raise answer.place.error(f"a JSON object, {expected}: {_shown(body)}")
+        raise answer.place.error(
+            f"a JSON object, {expected}: {_shown(body)}. Fix: set USERS_API_RECORDS_PATH"
+        )
     if len(lists) > 1:
-        raise answer.place.error(f"{' and '.join(lists)} are lists; which one holds the users?")
+        raise answer.place.error(
+            f"{' and '.join(lists)} are lists; which one holds the users? "
+            "Fix: set USERS_API_RECORDS_PATH"
+        )
     found: list[Any] = body[lists[0]]
     return found
-
-
-def _next_in(answer: Answer) -> str | None:
-    body = answer.body
-    if not isinstance(body, Mapping):
-        return None
-    link = body.get("next")
-    if link is not None and not isinstance(link, str):
-        raise answer.place.error(f"'next' is not a URL but {_shown(link)}")
-    if link:
-        return link
-    _refuse_other_paging(answer)
-    return None
-
-
-def _refuse_other_paging(answer: Answer) -> None:
-    """Better no users than the first page taken for all of them."""
-    body = answer.body
-    inner = [value for value in body.values() if isinstance(value, Mapping)]
-    for fields in (body, *inner):
-        for name, value in fields.items():
-            if value and _SAYS_MORE.match(name):
-                raise answer.place.error(
-                    f"{name!r} is {_shown(value)}, so there is more, but the next page's address "
-                    "is neither in a Link header nor in 'next'"
-                )
 
 
 def _shown(value: Any, limit: int = 80) -> str:

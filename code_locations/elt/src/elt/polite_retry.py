@@ -13,11 +13,12 @@ _UNLIMITED_S = 10**9
 
 
 class GaveUp(Exception):
-    """Trying on is of no use; the message is the reason."""
+    """This run's attempts have ended; the message is the reason. `may_pass`: a later one may do."""
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, may_pass: bool = False) -> None:
         super().__init__(reason)
         self.status = status
+        self.may_pass = may_pass
 
 
 class Deadline:
@@ -32,7 +33,7 @@ class Deadline:
         """Seconds that are left, more than none. Raises GaveUp when the time is up."""
         left = self._end_s - self._clock()
         if left <= 0:
-            raise GaveUp(f"the time for all pages, {self.limit_s:g} s, is up")
+            raise GaveUp(f"the time for all pages, {self.limit_s:g} s, is up", may_pass=True)
         return left
 
 
@@ -92,5 +93,7 @@ class PoliteRetry(Retry):
                 f"{answered}, and a wait of {wait_s:.0f} s would end after the time for all "
                 f"pages, {self._deadline.limit_s:g} s",
                 status,
+                # A new attempt of the step would come before the time that the server asked for.
+                may_pass=not asked_s,
             )
         super().sleep(response)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from elt.api_client import ApiClient, Limits, without_userinfo
 from elt.errors import UsersApiError
-from elt.paging import Page, pages
+from elt.paging import Page, Pagination, pages, refuse_more
 
 MAX_PAGES = 1000
 
@@ -26,7 +26,10 @@ class FetchedUsers:
 
 
 def fetch_users(
-    base_url: str, limits: Limits | None = None, max_pages: int = MAX_PAGES
+    base_url: str,
+    limits: Limits | None = None,
+    max_pages: int = MAX_PAGES,
+    pagination: Pagination | None = None,
 ) -> FetchedUsers:
     """All users of all pages of `base_url`/users.
 
@@ -35,11 +38,14 @@ def fetch_users(
     part of the users. No message holds credentials.
     """
     url = users_url(base_url)
+    pagination = pagination or Pagination()
     fetched = FetchedUsers()
     seen: dict[str, tuple[int, int]] = {}
     with ApiClient(base_url, limits or Limits()) as client:
-        for page in pages(client, url, max_pages):
+        for page in pages(client, url, pagination, max_pages):
             _add(fetched, page, seen)
+            if page.is_last:
+                refuse_more(page, pagination, len(fetched.users))
         fetched.bytes_read = client.bytes_read
     return fetched
 
@@ -72,7 +78,11 @@ def _add(fetched: FetchedUsers, page: Page, seen: dict[str, tuple[int, int]]) ->
     moved = 0
     for user in page.records:
         identity = user.get("id")
-        last_page, position = seen.get(str(identity), (number, 0))
+        # 1 and 1.0 are one number in JSON.
+        if isinstance(identity, float) and identity.is_integer():
+            identity = int(identity)
+        key = str(identity)
+        last_page, position = seen.get(key, (number, 0))
         if last_page != number:
             fetched.users[position] = user
             moved += 1
@@ -80,7 +90,7 @@ def _add(fetched: FetchedUsers, page: Page, seen: dict[str, tuple[int, int]]) ->
             position = len(fetched.users)
             fetched.users.append(user)
         if identity is not None:
-            seen[str(identity)] = (number, position)
+            seen[key] = (number, position)
     # The last page may hold only users who moved there; one in the middle leads nowhere.
     if moved and moved == len(page.records) and not page.is_last:
         raise page.place.error("everybody on this page was on an earlier one; it leads nowhere")

@@ -17,6 +17,9 @@ class RejectedRow(NamedTuple):
 class LoaderError(Exception):
     """An expected failure: a sentence for a reader, and `details` by name for the UI."""
 
+    # Whether the same may succeed later without anybody's help.
+    may_pass = False
+
     def __init__(self, message: str, **details: str | int | None) -> None:
         super().__init__(message)
         self.details = {name: value for name, value in details.items() if value is not None}

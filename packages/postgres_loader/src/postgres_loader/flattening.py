@@ -11,6 +11,7 @@ from postgres_loader.errors import BadInput
 from postgres_loader.tables import MISSING_SINCE, Table
 
 MAX_DEPTH = 32
+INTEGERS = frozenset({"smallint", "integer", "bigint"})
 # Before a capital that begins a word: catch|Phrase, user|ID, HTTP|Code.
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_A_NAME = re.compile(r"\W+")
@@ -56,7 +57,8 @@ def flatten(record: Mapping[str, Any]) -> dict[str, Any]:
 class FlatRecords(Sequence[Mapping[str, Any]]):
     """Records, each flattened when it is asked for, so that they are in memory once.
 
-    Null in place of an object is null for each of its columns, as far as they are declared.
+    A whole number written as 1.0 is 1 in a column of an integer type, as JSON knows one kind of
+    number. Null in place of an object is null for each of its columns, as far as they are declared.
     Raises BadInput, which names the record by its number from 1, for one that cannot be flattened.
     """
 
@@ -64,6 +66,7 @@ class FlatRecords(Sequence[Mapping[str, Any]]):
         self._uri = uri
         self._records = records
         self._columns = table.column_names
+        self._integers = [column.name for column in table.columns if column.type in INTEGERS]
         self._taken = MISSING_SINCE if table.marks_missing and table.new_columns == "add" else None
 
     def __len__(self) -> int:
@@ -86,6 +89,10 @@ class FlatRecords(Sequence[Mapping[str, Any]]):
                 raise FieldError(f"column {self._taken!r} is for the load to set", self._taken)
         except FieldError as error:
             raise BadInput(self._uri, str(error), record=number + 1, column=error.column) from None
+        for name in self._integers:
+            value = flat.get(name)
+            if isinstance(value, float) and value.is_integer():
+                flat[name] = int(value)
         for name in [name for name, value in flat.items() if value is None]:
             inner = [column for column in self._columns if column.startswith(f"{name}_")]
             if inner and name not in self._columns:

@@ -94,7 +94,9 @@ def failures() -> Iterator[None]:
     except LoaderError as error:
         rows = error.rejected_rows if isinstance(error, BadInput) else ()
         metadata = {**error.details, **_rejected_rows(rows)}
-        raise dg.Failure(description=str(error), metadata=metadata) from None
+        raise dg.Failure(
+            description=str(error), metadata=metadata, allow_retries=error.may_pass
+        ) from None
 
 
 def _warnings(table: Table, result: LoadResult) -> Iterator[str]:

@@ -7,6 +7,7 @@ from postgres_loader.resources import LandingZoneResource
 from pydantic import Field, ValidationError
 
 from elt.api_client import Limits
+from elt.paging import Kind, Pagination
 from elt.users_api import MAX_PAGES
 
 USERS_API_URL = "https://jsonplaceholder.typicode.com"
@@ -33,11 +34,45 @@ class UsersApiResource(dg.ConfigurableResource):
     )
     max_pages: int = Field(default=MAX_PAGES, gt=0, description="Number of pages.")
     max_missing_share: float = Field(
-        default=0.5, ge=0, le=1, description="Of the known users, those that may vanish at once."
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Of the known users, those that may vanish at once; more than this is refused.",
     )
     new_fields: Literal["refuse", "report", "add"] = Field(
         default="report", description="What becomes of fields that are not declared."
     )
+
+    pagination: Kind = Field(default="none", description="How the API pages.")
+    records_path: str = Field(default="", description="Where the list of users is.")
+    next_path: str = Field(
+        default="", description="Where the next page's URL (next-link) or cursor (cursor) is."
+    )
+    page_param: str = Field(default="", description="Query parameter of page, offset or cursor.")
+    first_page: int = Field(default=1, ge=0, description="Number of the first page.")
+    page_size_param: str = Field(default="limit", description="Query parameter of the page size.")
+    page_size: int = Field(default=0, ge=0, description="Users per page; 0 sends none.")
+    total_path: str = Field(
+        default="", description="Where the number of all users is: a path, or a header's name."
+    )
+    ignored_signs: str = Field(
+        default="", description="Paths, with commas, that look like signs of more but are not."
+    )
+
+    def declared_paging(self) -> Pagination:
+        """How the API pages."""
+        ignored = (path.strip().lower() for path in self.ignored_signs.split(","))
+        return Pagination(
+            kind=self.pagination,
+            records_path=self.records_path,
+            next_path=self.next_path,
+            page_param=self.page_param,
+            first_page=self.first_page,
+            page_size_param=self.page_size_param,
+            page_size=self.page_size,
+            total_path=self.total_path,
+            ignored_signs=frozenset(filter(None, ignored)),
+        )
 
     def limits(self) -> Limits:
         """The limits of the API's client."""
