@@ -21,6 +21,7 @@ from postgres_loader.rejects import keep, stage_good_rows
 from postgres_loader.sources import CopySource
 from postgres_loader.staging import Staged, refuse_no_rows, related, shared_relation, stage
 from postgres_loader.tables import Table
+from postgres_loader.times import date_style
 from postgres_loader.versions import version
 
 __all__ = ["LoadResult", "Window", "load"]
@@ -136,7 +137,7 @@ def _load(
     with connection.cursor() as cursor:
         # The lock comes before the file is opened: of two loads at once, the one that commits
         # last has also read last.
-        _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s)
+        _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s, date_style(table))
         alone = len(sources) == 1
         direct = options.window is None and alone
 
@@ -203,8 +204,9 @@ def _merge(
     return merged, conformed
 
 
-def _begin(cursor: Cursor, name: str, lock_timeout_s: int) -> None:
+def _begin(cursor: Cursor, name: str, lock_timeout_s: int, date_style: str) -> None:
     settings = {
+        "datestyle": date_style,
         # What a source says without a time zone is UTC, and so are days.
         "timezone": "UTC",
         "lock_timeout": f"{lock_timeout_s}s",

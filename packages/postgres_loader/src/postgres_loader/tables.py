@@ -30,7 +30,9 @@ class Table:
     With `marks_missing`, the table also has `missing_since`, a nullable timestamp. A load fails
     when more than `max_rejected_share` (0 to 1) of a source's rows are bad. Columns that a source
     has and the table has not are refused, reported, or added as nullable text. `encoding` is one
-    of Python's, for sources without byte order mark that are not UTF-8.
+    of Python's, for sources without byte order mark that are not UTF-8. `delimiter` separates the
+    fields of its CSV files. Dates and times are ISO 8601; `date_format` says what comes first
+    where files have them otherwise (DMY: 31.12.2026, MDY: 12/31/2026).
 
     Raises ValueError for a declaration that contradicts itself.
     """
@@ -46,6 +48,8 @@ class Table:
     max_rejected_share: float = 0.01
     new_columns: Literal["refuse", "report", "add"] = "report"
     encoding: str | None = None
+    delimiter: str = ","
+    date_format: Literal["ISO", "DMY", "MDY"] = "ISO"
 
     def __post_init__(self) -> None:
         named = (*self.primary_key, *([self.day_column] if self.day_column else []))
@@ -57,6 +61,15 @@ class Table:
             raise ValueError(f"table {self.name} does not declare its column {unknown[0]!r}")
         if self.marks_missing and MISSING_SINCE in self.column_names:
             raise ValueError(f"table {self.name}: {MISSING_SINCE!r} is for the load to set")
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\\' or not self.delimiter.isascii():
+            raise ValueError(
+                f"table {self.name}: delimiter {self.delimiter!r} is not one ASCII character that"
+                " is no quote, backslash or end of line"
+            )
+        if self.date_format not in ("ISO", "DMY", "MDY"):
+            raise ValueError(
+                f"table {self.name}: date_format {self.date_format!r} is none of ISO, DMY, MDY"
+            )
         if not 0 <= self.max_rejected_share <= 1:
             raise ValueError(f"table {self.name}: max_rejected_share is not a share, 0 to 1")
 
