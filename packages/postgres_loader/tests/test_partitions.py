@@ -114,9 +114,50 @@ def test_a_run_without_partition_reports_each_changed_day(
     assert version(again) == version(first)
     write(landing / "orders.csv", *WHOLE[:3], order(4, "2025-01-02T00:00:00Z", 7), *WHOLE[5:])
     third = run()
-    assert days(third) == {"2025-01-02": 1, "2025-01-04": 0}
+    # Of the 4th, the file no longer says anything, so it keeps what it has.
+    assert days(third) == {"2025-01-02": 1}
     assert version(third) != version(first)
     assert version(third, "2025-01-02") != version(first, "2025-01-02")
+
+
+def test_a_day_s_file_that_is_moved_away_takes_no_rows_along(
+    run: Run, landing: Path, warehouse: PostgresResource
+) -> None:
+    write(landing / "orders_2025-02-02.csv", order(50, "2025-02-02T10:00:00Z"))
+    assert run().success
+    (landing / "orders_2025-02-02.csv").unlink()
+    result = run()
+    assert days(result) == {}
+    assert 50 in stored(warehouse)
+    # What a day's file leaves out is gone.
+    write(landing / "orders_2025-02-02.csv", order(51, "2025-02-02T10:00:00Z"))
+    assert run("2025-02-02").success
+    assert {50, 51} & stored(warehouse).keys() == {51}
+
+
+def test_one_run_may_delete_what_is_said_to_be_right(
+    landing: Path, warehouse: PostgresResource
+) -> None:
+    many = [order(number, "2025-01-01T00:00:00Z") for number in range(200)]
+    write(landing / "orders.csv", *many)
+
+    def load(**config: float) -> dg.ExecuteInProcessResult:
+        resources = {"landing_zone": LandingZoneResource(uri=landing.as_uri())}
+        return dg.materialize(
+            [orders_table],
+            raise_on_error=False,
+            resources={**resources, "postgres": warehouse},
+            run_config={"ops": {"orders_table": {"config": config}}},
+        )
+
+    assert load().success
+    write(landing / "orders.csv", many[0])
+    said = failure(load())
+    assert "raw.orders: 199 of its 200 rows are not in the source" in said
+    assert "{ops: {orders_table: {config: {max_deleted_share: 1}}}}" in said
+    assert len(stored(warehouse)) == 200
+    assert load(max_deleted_share=1).success
+    assert len(stored(warehouse)) == 1
 
 
 def test_a_partition_replaces_its_day_and_no_other(

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 from location_kit.postgres import PostgresResource
+from pydantic import Field
 
 from postgres_loader.dagster_internals import DATA_VERSION_TAG
 from postgres_loader.landing_files import midnight
@@ -15,6 +16,17 @@ from postgres_loader.resources import LandingZoneResource
 from postgres_loader.tables import Table
 
 FILES_SHOWN = 20
+
+
+class LoadConfig(dg.Config):
+    """What one run may do that others may not."""
+
+    max_deleted_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of the table's rows, those that this run may delete; instead of the table's.",
+    )
 
 
 def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
@@ -41,6 +53,7 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
     )
     def load_table(
         context: dg.AssetExecutionContext,
+        config: LoadConfig,
         landing_zone: LandingZoneResource,
         postgres: PostgresResource,
     ) -> dg.MaterializeResult:
@@ -49,7 +62,9 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
         with failures(), postgres.get_connection() as connection:
             zone, schema = landing_zone.open(), postgres.schema_
             share = max_rejected_share()
-            outcome = load_from_landing_zone(connection, zone, schema, table, day, share)
+            outcome = load_from_landing_zone(
+                connection, zone, schema, table, day, share, config.max_deleted_share
+            )
             days = outcome.changed_days | ({day} if day and outcome.loaded else set())
             versions = day_versions(connection, schema, table, sorted(days)) if days else {}
             _report_days(context, partitions, outcome, versions)

@@ -66,3 +66,7 @@ class BadInput(LoaderError):
             column=column,
             value=value,
         )
+
+
+class MassDeletion(BadInput):
+    """A load would delete more of the table's rows than it may."""

@@ -10,7 +10,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from postgres_loader.ddl import names
-from postgres_loader.errors import BadInput, LandingZoneError, LoaderError
+from postgres_loader.errors import BadInput, LandingZoneError, LoaderError, MassDeletion
 from postgres_loader.landing_files import Part, parts
 from postgres_loader.landing_zone import LandingZone, no_such_file
 from postgres_loader.loading import LoadResult, Window, load
@@ -60,10 +60,11 @@ def load_from_landing_zone(
     table: Table,
     day: date | None = None,
     max_rejected_share: float | None = None,
+    max_deleted_share: float | None = None,
 ) -> Outcome:
     """Make a table, or a day of it, what the landing zone has of it.
 
-    `max_rejected_share`, 0 to 1, goes for each part; None is the table's own.
+    `max_rejected_share` and `max_deleted_share`, 0 to 1, go for each part; None is the table's own.
     Every part is a load of its own: files of one day that are bad, or have gone, keep no other
     day from being loaded. Raises LandingZoneError when there is nothing to load from, and
     WarehouseError.
@@ -85,6 +86,16 @@ def load_from_landing_zone(
                 missing="delete",
                 window=_window(part),
                 max_rejected_share=max_rejected_share,
+                max_deleted_share=max_deleted_share,
+            )
+        except MassDeletion as error:
+            connection.rollback()
+            allowed = f"{{ops: {{{table.name}_table: {{config: {{max_deleted_share: 1}}}}}}}}"
+            outcome.failures.append(
+                LoaderError(
+                    f"{error}. If it is right, launch the run with this config: {allowed}",
+                    **error.details,
+                )
             )
         except (BadInput, LandingZoneError) as error:
             connection.rollback()
@@ -131,7 +142,9 @@ def _open_source(zone: LandingZone, name: str, table: Table) -> Iterator[CopySou
 def _window(part: Part) -> Window | None:
     if part.start is None and part.end is None:
         return None
-    return Window(part.start or BEGINNING, part.end or END, exact=part.one_day)
+    # Rows without a day belong to the part that has no end, so that they are loaded once.
+    dayless = part.end is None
+    return Window(part.start or BEGINNING, part.end or END, exact=part.one_day, dayless=dayless)
 
 
 def _together(first: LoadResult, second: LoadResult) -> LoadResult:

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.copying import BadData, reason
-from postgres_loader.ddl import Conformed, conform, fill, names
+from postgres_loader.ddl import Conformed, conform, exists, fill, names
 from postgres_loader.errors import RejectedRow, WarehouseError
 from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
@@ -76,6 +76,7 @@ def load(
     window: Window | None = None,
     lock_timeout_s: int = 600,
     max_rejected_share: float | None = None,
+    max_deleted_share: float | None = None,
 ) -> LoadResult:
     """Merge a source into `schema.table` by primary key, in a transaction of its own.
 
@@ -85,6 +86,9 @@ def load(
     With a `window`, all this goes for the rows whose day column is within it, and the source's
     other rows are left out, or refused if the window is `exact`. Several sources, opened one
     after the other, are taken for one.
+
+    A load that would delete more than `max_deleted_share` (0 to 1) of the rows, or than the table
+    declares, and 100 rows at least, is refused with BadInput.
 
     Bad rows are put into `<table>_rejected`, where they replace those of the same source's last
     load, unless they are more than `max_rejected_share` of all, or than the table declares.
@@ -102,7 +106,9 @@ def load(
     if window and not table.day_column:
         raise ValueError(f"{table.name} is declared without day_column, so has no window")
     sources = [open_source] if callable(open_source) else list(open_source)
-    options = _Options(missing, window, lock_timeout_s, max_rejected_share)
+    if max_deleted_share is None:
+        max_deleted_share = table.max_deleted_share
+    options = _Options(missing, window, lock_timeout_s, max_rejected_share, max_deleted_share)
     try:
         try:
             return _load(connection, schema, table, sources, options, careful=False)
@@ -122,6 +128,7 @@ class _Options(NamedTuple):
     window: Window | None
     lock_timeout_s: int
     max_rejected_share: float | None
+    max_deleted_share: float
 
 
 def _load(
@@ -189,13 +196,28 @@ def _merge(
 ) -> tuple[Merged, Conformed]:
     staging = related(target, "staging")
     columns = (*table.column_names, *staged.extra)
-    merge = Merge(cursor, table, target, staging, columns, options.window, staged.spared)
+    merge = Merge(
+        cursor,
+        table,
+        target,
+        staging,
+        columns,
+        options.window,
+        staged.spared,
+        options.max_deleted_share,
+    )
     if staged.direct:
         return merge.first(staged.rows), Conformed(staged.extra, changed=False)
     # Any row that the table has may be one of those that could not be read.
     missing = "keep" if staged.unidentified else options.missing
-    all_anew = missing == "delete" and options.window is None and not staged.rejected
+    # Days that the source does not speak of stay.
+    whole = options.window is None and not table.day_column
+    all_anew = missing == "delete" and whole and not staged.rejected
+    before = merge.rows() if all_anew and exists(cursor, target) else 0
     conformed = conform(cursor, target, table, staged.extra, keep_rows=not all_anew)
+    # A table that is made anew has lost its rows before they could be compared.
+    if conformed.changed:
+        merge.refuse_mass_deletion(before - staged.rows, before)
     merged = merge.run(missing, staged.rows)
     fill(cursor, target, conformed.unfilled)
     for relation in (staging, staged.spared):

@@ -9,7 +9,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.ddl import names
-from postgres_loader.errors import BadInput
+from postgres_loader.errors import BadInput, MassDeletion
 from postgres_loader.tables import MISSING_SINCE, Table
 
 Missing = Literal["keep", "delete", "mark"]
@@ -20,12 +20,14 @@ class Window:
     """A half-open range of time, from `start` to before `end`. Raises ValueError where that is
     no range, or without a time zone.
 
-    An `exact` one is all that its sources have; other rows are errors, and not left out.
+    An `exact` one is all that its sources have; other rows are errors, and not left out. With
+    `dayless`, rows whose day is null are within, too.
     """
 
     start: datetime.datetime
     end: datetime.datetime
     exact: bool = False
+    dayless: bool = False
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
@@ -53,7 +55,11 @@ class Merged:
 class Merge:
     """A merge by primary key of `staging` into `target`, both with the given columns.
 
-    Keys in the table `spared`, where there is one, do not count as missing.
+    Keys in the table `spared`, where there is one, do not count as missing. Of a table with days,
+    rows of a day that the source has no row of do not either, unless the window is exact: only
+    a source of the day itself says that the day has no rows.
+
+    `run()` raises MassDeletion where it would delete more than `max_deleted_share` of the rows.
     """
 
     def __init__(
@@ -65,8 +71,11 @@ class Merge:
         columns: Sequence[str],
         window: Window | None = None,
         spared: sql.Identifier | None = None,
+        max_deleted_share: float = 1,
     ) -> None:
         self._cursor = cursor
+        self._name = ".".join(target.strings)
+        self._max_deleted_share = max_deleted_share
         self._table = table
         self._window = window
         assignments = [
@@ -102,6 +111,8 @@ class Merge:
             if spared
             else sql.SQL(""),
         }
+        claimed = _CLAIMED if table.day_column and not _exact(window) else ""
+        self._parts["claimed"] = sql.SQL(claimed).format(**self._parts)
 
     def run(self, missing: Missing, staged: int) -> Merged:
         """Insert, update, and do with the missing rows as told; there are `staged` rows."""
@@ -112,12 +123,25 @@ class Merge:
         updated = self._update(days) if self._updates else 0
         # Where every row was there and differs, none is new: that is not worth another join.
         inserted = 0 if updated == staged else self._write(_INSERT, days)
-        if missing != "keep" and not self._window and self._rows() == staged:
+        if missing != "keep" and not self._window and self.rows() == staged:
             missing = "keep"  # all staged rows are there now, so no others are
         deleted = self._write(_DELETE, days) if missing == "delete" else 0
+        if deleted >= GUARDED_FROM_ROWS:
+            left = self._number("SELECT count(*) FROM {target} AS present WHERE {present_within}")
+            self.refuse_mass_deletion(deleted, left - inserted + deleted)
         marked = self._write(_MARK, days) if missing == "mark" else 0
         outside = self._number(_OUTSIDE) if self._window else 0
         return Merged(inserted, updated, deleted, marked, outside, self._count(days))
+
+    def refuse_mass_deletion(self, deleted: int, before: int) -> None:
+        """Raises MassDeletion when that many of the rows there were `before` are too many."""
+        if deleted >= GUARDED_FROM_ROWS and deleted > self._max_deleted_share * before:
+            raise MassDeletion(
+                self._name,
+                f"{deleted} of its {before} rows are not in the source and would be deleted, more "
+                f"than the share of {self._max_deleted_share:.0%} that one load may delete; "
+                "nothing was changed",
+            )
 
     def first(self, rows: int) -> Merged:
         """What it amounts to that `rows` are in a table that was empty."""
@@ -137,7 +161,8 @@ class Merge:
         self._execute("SET LOCAL enable_hashjoin = on")
         return updated
 
-    def _rows(self) -> int:
+    def rows(self) -> int:
+        """How many rows the table has."""
         return self._number("SELECT count(*) FROM {target}")
 
     def _left_days(self) -> set[datetime.date]:
@@ -216,6 +241,8 @@ _EXACT_TYPES = frozenset(
         *("date", "timestamp with time zone", "timestamp without time zone"),
     )
 )
+# Of fewer rows, half may well go in a day.
+GUARDED_FROM_ROWS = 100
 _OUTSIDE = "SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE"
 _UPDATE = """
     UPDATE {target} AS present SET {assignments} FROM {staging} AS incoming
@@ -226,13 +253,22 @@ _INSERT = """
     WHERE {incoming_within}
         AND NOT EXISTS (SELECT FROM {target} AS present WHERE {same_key})
 """
+_CLAIMED = """
+    AND (present.{day} IS NULL OR present.{day}::date IN (
+        SELECT incoming.{day}::date FROM {staging} AS incoming WHERE {incoming_within}
+    ))
+"""
 _MISSED = """
     {present_within} AND NOT EXISTS (
         SELECT FROM {staging} AS incoming WHERE {same_key} AND {incoming_within}
-    ) {spared}
+    ) {spared} {claimed}
 """
 _DELETE = "DELETE FROM {target} AS present WHERE " + _MISSED
 _MARK = "UPDATE {target} AS present SET {mark} = now() WHERE {mark} IS NULL AND " + _MISSED
+
+
+def _exact(window: Window | None) -> bool:
+    return window is not None and window.exact
 
 
 def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
@@ -255,7 +291,10 @@ def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
 def _within(row: str, table: Table, window: Window | None) -> sql.Composable:
     if window is None:
         return sql.SQL("true")
-    return sql.SQL("({day} >= {start} AND {day} < {end})").format(
+    within = "({day} >= {start} AND {day} < {end})"
+    if window.dayless:
+        within = f"({within} OR {{day}} IS NULL)"
+    return sql.SQL(within).format(
         day=sql.Identifier(row, table.day_column or ""),
         start=sql.Literal(window.start),
         end=sql.Literal(window.end),

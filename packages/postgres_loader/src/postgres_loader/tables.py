@@ -28,10 +28,11 @@ class Table:
     `day_column` is the date or timestamp by which loads of a window and partitions go, in UTC;
     `first_day` is the first that has a partition.
     With `marks_missing`, the table also has `missing_since`, a nullable timestamp. A load fails
-    when more than `max_rejected_share` (0 to 1) of a source's rows are bad. Columns that a source
-    has and the table has not are refused, reported, or added as nullable text. `encoding` is one
-    of Python's, for sources without byte order mark that are not UTF-8. `delimiter` separates the
-    fields of its CSV files. Dates and times are ISO 8601; `date_format` says what comes first
+    when more than `max_rejected_share` (0 to 1) of a source's rows are bad, or when it would delete
+    more than `max_deleted_share` (0 to 1) of the table's, and 100 rows at least. Columns that a
+    source has and the table has not are refused, reported, or added as nullable text. `encoding` is
+    one of Python's, for sources without byte order mark that are not UTF-8. `delimiter` separates
+    the fields of its CSV files. Dates and times are ISO 8601; `date_format` says what comes first
     where files have them otherwise (DMY: 31.12.2026, MDY: 12/31/2026).
 
     Raises ValueError for a declaration that contradicts itself.
@@ -46,6 +47,7 @@ class Table:
     first_day: date | None = None
     marks_missing: bool = False
     max_rejected_share: float = 0.01
+    max_deleted_share: float = 0.5
     new_columns: Literal["refuse", "report", "add"] = "report"
     encoding: str | None = None
     delimiter: str = ","
@@ -70,8 +72,9 @@ class Table:
             raise ValueError(
                 f"table {self.name}: date_format {self.date_format!r} is none of ISO, DMY, MDY"
             )
-        if not 0 <= self.max_rejected_share <= 1:
-            raise ValueError(f"table {self.name}: max_rejected_share is not a share, 0 to 1")
+        for share in ("max_rejected_share", "max_deleted_share"):
+            if not 0 <= getattr(self, share) <= 1:
+                raise ValueError(f"table {self.name}: {share} is not a share, 0 to 1")
 
     @property
     def column_names(self) -> tuple[str, ...]:
