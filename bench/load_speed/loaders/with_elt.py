@@ -1,4 +1,4 @@
-"""Load a file by the package that elt loads with: with_elt.py FILE. Runs in elt's own environment."""
+"""Load a file by postgres_loader: with_elt.py FILE. Runs in the environment of elt."""
 
 import sys
 from collections.abc import Iterator
