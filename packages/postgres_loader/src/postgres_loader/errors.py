@@ -17,7 +17,7 @@ class RejectedRow(NamedTuple):
 class LoaderError(Exception):
     """An expected failure: a sentence for a reader, and `details` by name for the UI."""
 
-    # Whether the same may succeed later without anybody's help.
+    # Whether a retry can succeed: what is wrong may pass by itself.
     may_pass = False
 
     def __init__(self, message: str, **details: str | int | None) -> None:

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.copying import BadData, reason
-from postgres_loader.ddl import Conformed, conform, exists, fill, names
+from postgres_loader.ddl import Conformed, conform, conforms, exists, fill, names
 from postgres_loader.errors import RejectedRow, WarehouseError
 from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
@@ -106,6 +106,8 @@ def load(
     if window and not table.day_column:
         raise ValueError(f"{table.name} is declared without day_column, so has no window")
     sources = [open_source] if callable(open_source) else list(open_source)
+    if max_rejected_share is None:
+        max_rejected_share = table.max_rejected_share
     if max_deleted_share is None:
         max_deleted_share = table.max_deleted_share
     options = _Options(missing, window, lock_timeout_s, max_rejected_share, max_deleted_share)
@@ -127,7 +129,7 @@ class _Options(NamedTuple):
     missing: Missing
     window: Window | None
     lock_timeout_s: int
-    max_rejected_share: float | None
+    max_rejected_share: float
     max_deleted_share: float
 
 
@@ -151,7 +153,6 @@ def _load(
         def stage_one(source: CopySource) -> Staged:
             if careful:
                 share = options.max_rejected_share
-                share = table.max_rejected_share if share is None else share
                 staged = stage_good_rows(cursor, target, table, source, share)
             else:
                 staged = stage(cursor, target, table, source, direct=direct, alone=alone)
@@ -213,11 +214,11 @@ def _merge(
     # Days that the source does not speak of stay.
     whole = options.window is None and not table.day_column
     all_anew = missing == "delete" and whole and not staged.rejected
-    before = merge.rows() if all_anew and exists(cursor, target) else 0
-    conformed = conform(cursor, target, table, staged.extra, keep_rows=not all_anew)
-    # A table that is made anew has lost its rows before they could be compared.
-    if conformed.changed:
+    if all_anew and exists(cursor, target) and not conforms(cursor, target, table, staged.extra):
+        # A table that is made anew loses its rows before they can be compared.
+        before = merge.rows()
         merge.refuse_mass_deletion(before - staged.rows, before)
+    conformed = conform(cursor, target, table, staged.extra, keep_rows=not all_anew)
     merged = merge.run(missing, staged.rows)
     fill(cursor, target, conformed.unfilled)
     for relation in (staging, staged.spared):

@@ -92,7 +92,7 @@ def _judge(
 ) -> None:
     """Put the rows into `bad` of which a value is not one of its column's type."""
     checks, values, timed = [], [], []
-    time = rf"^\s*(?:{times.pattern(table)})\s*$"
+    time = times.whole(table)
     for number, column in enumerate(table.columns, start=1):
         name, case = sql.Identifier(column.name), sql.Literal(number)
         values.append(sql.SQL("WHEN {} THEN {}").format(case, name))
@@ -104,16 +104,8 @@ def _judge(
             checks.append(valid.format(name, sql.Literal(column.type), case))
         if column.type in times.TYPES:
             # Of what is valid only: a CASE asks in this order.
-            beyond = sql.SQL("WHEN {0}::{1} < {2} OR {0}::{1} >= {3} THEN {4}")
-            checks.append(
-                beyond.format(
-                    name,
-                    sql.SQL(column.type),
-                    sql.Literal(times.FIRST),
-                    sql.Literal(times.END),
-                    case,
-                )
-            )
+            value = sql.SQL("{}::{}").format(name, sql.SQL(column.type))
+            checks.append(sql.SQL("WHEN {} THEN {}").format(times.beyond(value), case))
         if not column.nullable:
             checks.append(sql.SQL("WHEN {} IS NULL THEN {}").format(name, case))
     statement = sql.SQL(_JUDGE).format(

@@ -127,13 +127,8 @@ def _check_times(cursor: Cursor, relation: sql.Identifier, table: Table) -> None
     timed = times.columns(table)
     if not timed:
         return
-    beyond = sql.SQL("({0} < {1} OR {0} >= {2})")
-    beyonds = [
-        beyond.format(sql.Identifier(name), sql.Literal(times.FIRST), sql.Literal(times.END))
-        for name in timed
-    ]
-    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})")
-    cursor.execute(statement.format(relation, sql.SQL(" OR ").join(beyonds)))
+    beyond = sql.SQL(" OR ").join(times.beyond(sql.Identifier(name)) for name in timed)
+    cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(relation, beyond))
     if cursor.fetchone() == (True,):
         raise BadData("there is a time before the year 1, after 9999, or infinite")
 

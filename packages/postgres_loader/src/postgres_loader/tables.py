@@ -1,5 +1,6 @@
 """The raw tables, declared once: the DDL, the checks of a load and the UI's docs follow."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -80,3 +81,7 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         """Names of all columns, in the table's order."""
         return tuple(column.name for column in self.columns)
+
+    def columns_of(self, types: Container[str]) -> tuple[str, ...]:
+        """Names of the columns that have one of the types, in the table's order."""
+        return tuple(column.name for column in self.columns if column.type in types)

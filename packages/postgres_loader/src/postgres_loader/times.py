@@ -7,6 +7,8 @@ times, and `IST` for Israel's.
 import re
 from collections.abc import Sequence
 
+from psycopg2 import sql
+
 from postgres_loader.tables import Table
 
 TYPES = frozenset(("date", "timestamp with time zone", "timestamp without time zone"))
@@ -23,7 +25,7 @@ _CLOCK = (
     " ?(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)?)?"
 )
 _EXAMPLES = {"ISO": "2026-01-31", "DMY": "31.01.2026", "MDY": "01/31/2026"}
-# A year that only a declared order can be read by; what such a table's files may also have.
+# What PostgreSQL's DateStyle calls the same.
 _ORDERS = {"ISO": "YMD", "DMY": "DMY", "MDY": "MDY"}
 
 
@@ -36,9 +38,20 @@ def pattern(table: Table) -> str:
     return f"(?:{dates}){_CLOCK}"
 
 
+def whole(table: Table) -> str:
+    """The same for a text from end to end, which may have blanks around it."""
+    return rf"^\s*(?:{pattern(table)})\s*$"
+
+
+def beyond(value: sql.Composable) -> sql.Composed:
+    """The condition that a value is infinite, or of a year before 1 or after 9999."""
+    condition = sql.SQL("({0} < {1} OR {0} >= {2})")
+    return condition.format(value, sql.Literal(FIRST), sql.Literal(END))
+
+
 def columns(table: Table) -> tuple[str, ...]:
     """Names of the table's columns that hold dates or times."""
-    return tuple(column.name for column in table.columns if column.type in TYPES)
+    return table.columns_of(TYPES)
 
 
 def reason(table: Table) -> str:
@@ -64,8 +77,8 @@ def csv_rows(header: Sequence[str], table: Table) -> re.Pattern[bytes] | None:
     delimiter = re.escape(table.delimiter)
     time = pattern(table)
     field = f'(?:"[^"]*+"(?:"[^"]*+")*+|[^"{delimiter}\\r\\n]*+)'
-    one = {True: f'(?: *+{time} *+|" *+{time} *+"|(?:"")?)', False: field}
-    row = delimiter.join(one[name in timed] for name in header)
+    time_field = f'(?: *+{time} *+|" *+{time} *+"|(?:"")?)'
+    row = delimiter.join(time_field if name in timed else field for name in header)
     return re.compile(f"(?:(?:{row})?\\r?\\n)*+".encode())
 
 
@@ -75,7 +88,7 @@ class TextTimes:
     def __init__(self, names: Sequence[str], table: Table) -> None:
         timed = columns(table)
         self._numbers = [number for number, name in enumerate(names) if name in timed]
-        self._is_time = re.compile(rf"\s*(?:{pattern(table)})\s*").fullmatch
+        self._is_time = re.compile(whole(table)).match
         self._reason = reason(table)
 
     def first_wrong(self, values: Sequence[str | None]) -> str | None:

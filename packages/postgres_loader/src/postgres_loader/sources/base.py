@@ -162,11 +162,6 @@ INTEGER_TYPES = ("smallint", "integer", "bigint")
 EXACT_BELOW = 2**53
 
 
-def integer_columns(table: Table) -> frozenset[str]:
-    """Names of the table's columns that hold integers."""
-    return frozenset(column.name for column in table.columns if column.type in INTEGER_TYPES)
-
-
 def as_integer(number: str) -> str:
     """A JSON number as integers are written, if it is whole: `1.0` and `1e2` are 1 and 100.
 

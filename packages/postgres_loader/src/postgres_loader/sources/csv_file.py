@@ -60,15 +60,14 @@ class CsvSource:
         self._table = table
         if kind := kind_of(self._pending):
             raise BadInput(uri, f"this is not CSV but {kind}")
-        header, self.newline = self._header()
+        header, self.newline, header_bytes = self._header()
         self._take_columns(header, table)
         self._last_bytes = b"\n"
-        self._nulled = {
+        nulled = {
             column.name for column in table.columns if column.nullable and column.type != "text"
         }
-        self._nulls = [number for number, name in enumerate(self.columns) if name in self._nulled]
-        self._times = TimesCheck(csv_rows(self.columns, table), uri)
-        self._times.skip(self._header_bytes)
+        self._nulls = [number for number, name in enumerate(self.columns) if name in nulled]
+        self._times = TimesCheck(csv_rows(self.columns, table), uri, skip=header_bytes)
 
     @property
     def bytes_read(self) -> int:
@@ -81,7 +80,7 @@ class CsvSource:
 
     @property
     def rest_options(self) -> str:
-        names = ", ".join(f'"{name}"' for name in self.columns if name in self._nulled)
+        names = ", ".join(f'"{self.columns[number]}"' for number in self._nulls)
         force = f", FORCE_NULL ({names})" if names else ""
         return f"FORMAT csv, DELIMITER E'\\x{ord(self._table.delimiter):02x}'{force}"
 
@@ -164,8 +163,8 @@ class CsvSource:
             reason = "unterminated CSV quoted field: here, or before, a quote is not closed"
             raise BadInput(self.uri, reason, line=begin)
 
-    def _header(self) -> tuple[list[str], bytes]:
-        """The names, and what ends the lines."""
+    def _header(self) -> tuple[list[str], bytes, int]:
+        """The names, what ends the lines, and the header's size in bytes."""
         record = b""
         for line in self._pending.splitlines(keepends=True):
             record += line
@@ -177,7 +176,6 @@ class CsvSource:
         if b"\0" in record:
             reason = "the header has NUL bytes; UTF-16 needs a byte order mark"
             raise BadInput(self.uri, reason, line=1)
-        self._header_bytes = len(record)
         try:
             delimiter = self._table.delimiter
             header = next(csv.reader([record.decode()], delimiter=delimiter, strict=True), [])
@@ -186,7 +184,7 @@ class CsvSource:
             raise BadInput(self.uri, f"{reason}declare that of the table", line=1) from None
         except csv.Error as error:
             raise BadInput(self.uri, f"the header cannot be read: {error}", line=1) from None
-        return header, b"\r" if record.endswith(b"\r") else b"\n"
+        return header, b"\r" if record.endswith(b"\r") else b"\n", len(record)
 
     def _take_columns(self, header: Sequence[str], table: Table) -> None:
         check_count(self.uri, len(header))

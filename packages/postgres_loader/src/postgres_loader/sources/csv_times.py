@@ -9,20 +9,16 @@ class TimesCheck:
     """Sees every chunk of a stream, and raises RowError at the first row that `rows` does not
     match: perhaps it is fine, but that is for a look at each value to say.
 
-    `rows` matches any number of whole rows; None checks nothing. Of a long row, no more is kept
-    than has been seen of it.
+    `rows` matches any number of whole rows; None checks nothing. The first `skip` bytes are the
+    header's. Of a long row, no more is kept than has been seen of it.
     """
 
-    def __init__(self, rows: re.Pattern[bytes] | None, uri: str) -> None:
+    def __init__(self, rows: re.Pattern[bytes] | None, uri: str, skip: int) -> None:
         self._rows = rows
         self._uri = uri
         self._rest = b""
-        self._skip = 0
+        self._skip = skip
         self._enough = 0
-
-    def skip(self, size: int) -> None:
-        """Leave the header out, which has this many bytes."""
-        self._skip = size
 
     def take(self, chunk: bytes) -> None:
         """The next part of the stream; empty at its end."""
@@ -31,7 +27,7 @@ class TimesCheck:
         if self._skip:
             skipped = min(self._skip, len(chunk))
             self._skip -= skipped
-            chunk = chunk[skipped:] if chunk else chunk
+            chunk = chunk[skipped:]
             if not chunk:
                 return
         self._rest += chunk or (b"\n" if self._rest else b"")

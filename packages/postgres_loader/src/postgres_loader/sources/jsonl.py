@@ -7,6 +7,7 @@ from typing import Any, Never
 from postgres_loader.errors import BadInput
 from postgres_loader.landing_zone import Readable
 from postgres_loader.sources.base import (
+    INTEGER_TYPES,
     MORE,
     BadRow,
     Row,
@@ -17,7 +18,6 @@ from postgres_loader.sources.base import (
     check_count,
     copy_line,
     in_chunks,
-    integer_columns,
     refuse_new,
     shortened,
 )
@@ -61,7 +61,7 @@ class JsonlSource(TextSource):
         self._stored = Counted(stream)
         unpacked = unpack(self._stored) if unpack else self._stored
         self._stream = as_utf8(uri, unpacked, table.encoding)
-        self._integers = integer_columns(table)
+        self._integers = frozenset(table.columns_of(INTEGER_TYPES))
         self._declared = frozenset(table.column_names)
         self._new: dict[str, None] = {}
         self._times = TextTimes(table.column_names, table)
@@ -113,16 +113,16 @@ class JsonlSource(TextSource):
         new = record.keys() - self._declared
         if new:
             self._meet([name for name in record if name in new], number)
-        values = [
-            as_integer(value)
-            if isinstance(value := record.get(name), _Number) and name in self._integers
-            else _text(value)
-            for name in self._table.column_names
-        ]
+        values = [self._value(name, record.get(name)) for name in self._table.column_names]
         if self._table.new_columns == "add":
             more = {name: _text(record[name]) for name in record if name in new}
             values.append(json.dumps(more, ensure_ascii=False) if more else None)
         return values
+
+    def _value(self, name: str, value: Any) -> str | None:
+        if isinstance(value, _Number) and name in self._integers:
+            return as_integer(value)
+        return _text(value)
 
     def _meet(self, names: list[str], line: int) -> None:
         refuse_new(self.uri, self._table, names, line)

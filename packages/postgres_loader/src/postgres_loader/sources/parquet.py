@@ -11,12 +11,12 @@ from postgres_loader import times
 from postgres_loader.errors import BadInput
 from postgres_loader.landing_zone import Readable
 from postgres_loader.sources.base import (
+    INTEGER_TYPES,
     BadRow,
     Row,
     RowError,
     TextSource,
     check_count,
-    integer_columns,
     undeclared,
     wrong_columns,
 )
@@ -92,13 +92,10 @@ class ParquetSource(TextSource):
         schema = self._parquet.schema_arrow
         escaped = [needs_escapes(schema.field(name).type) for name in self.columns]
         # What Parquet has as times is exact; texts are looked at.
-        timed = [
-            number
-            for number, name in enumerate(self.columns)
-            if name in times.columns(self._table) and escaped[number]
-        ]
+        timed, pattern = times.columns(self._table), times.whole(self._table)
+        looked_at = [n for n, name in enumerate(self.columns) if name in timed and escaped[n]]
         for texts in self._batches():
-            if not all(all_match(texts[number], times.pattern(self._table)) for number in timed):
+            if not all(all_match(texts[number], pattern) for number in looked_at):
                 raise RowError(self.uri, times.reason(self._table))
             yield copy_lines(texts, escaped)
 
@@ -124,7 +121,7 @@ class ParquetSource(TextSource):
 
         from postgres_loader.sources.arrow_text import UnsupportedType, as_text, whole_numbers
 
-        whole = integer_columns(self._table)
+        whole = self._table.columns_of(INTEGER_TYPES)
         size = max(1, min(_MAX_BATCH_ROWS, _BATCH_VALUES // len(self.columns)))
         try:
             for batch in self._parquet.iter_batches(batch_size=size, columns=list(self.columns)):

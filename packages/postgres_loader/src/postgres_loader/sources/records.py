@@ -1,16 +1,17 @@
 """Records that are already in memory, as a source."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from postgres_loader.sources.base import (
+    INTEGER_TYPES,
     BadRow,
     Row,
     RowError,
     TextSource,
     as_integer,
     copy_line,
-    integer_columns,
     json_text,
     undeclared,
 )
@@ -33,7 +34,7 @@ class RecordSource(TextSource):
         found = sorted({name for record in records for name in record})
         self.new_columns, self.extra = undeclared(uri, table, found)
         self.columns = (*table.column_names, *self.extra)
-        self._integers = integer_columns(table)
+        self._integers = frozenset(table.columns_of(INTEGER_TYPES))
         self._times = TextTimes(self.columns, table)
 
     @property
@@ -55,14 +56,12 @@ class RecordSource(TextSource):
             yield Row(number, self._values(record))
 
     def _values(self, record: Mapping[str, Any]) -> list[str | None]:
-        return [
-            as_integer(text)
-            if isinstance(value := record.get(name), float)
-            and name in self._integers
-            and (text := json_text(value))
-            else json_text(value)
-            for name in self.columns
-        ]
+        return [self._value(name, record.get(name)) for name in self.columns]
+
+    def _value(self, name: str, value: Any) -> str | None:
+        if isinstance(value, float) and name in self._integers:
+            return as_integer(json.dumps(value))
+        return json_text(value)
 
     def _copy_line(self, number: int, values: Sequence[str | None]) -> bytes:
         if wrong := self._times.first_wrong(values):

@@ -69,13 +69,13 @@ def as_utf8(uri: str, stream: Readable, encoding: str | None) -> Readable:
     return _Transcoded(uri, _Prefixed(start, stream), encoding)
 
 
-def lines(uri: str, stream: Readable, newline: bytes = b"\n") -> Iterator[bytes]:
+def lines(uri: str, stream: Readable) -> Iterator[bytes]:
     """Lines with their ends. Raises BadInput for one that is far too long."""
     parts: list[bytes] = []
     while chunk := stream.read(CHUNK_BYTES):
-        *ended, rest = chunk.split(newline)
+        *ended, rest = chunk.split(b"\n")
         for part in ended:
-            yield b"".join((*parts, part, newline))
+            yield b"".join((*parts, part, b"\n"))
             parts = []
         parts.append(rest)
         if len(parts) * CHUNK_BYTES > LINE_LIMIT_BYTES:
