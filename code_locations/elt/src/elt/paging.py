@@ -72,10 +72,7 @@ def pages(
 def refuse_more(page: Page, pagination: Pagination, users: int) -> None:
     """Raise UsersApiError if the last page says that there are more users than were read."""
     answer = page.answer
-    try:
-        link = next_link(answer.headers.get("Link"))
-    except GaveUp as error:
-        raise page.place.error(str(error)) from None
+    link = _link(answer)
     found = [] if link is None else [Sign("more", "Link; rel=next", link)]
     found += signs_of_more(
         answer.body,
@@ -134,10 +131,7 @@ def _next(
 ) -> str | None:
     kind, place = pagination.kind, answer.place
     if kind == "link-header":
-        try:
-            link = next_link(answer.headers.get("Link"))
-        except GaveUp as error:
-            raise place.error(str(error)) from None
+        link = _link(answer)
         return client.follow(place, link) if link else None
     if kind == "next-link":
         path = pagination.next_path or "next"
@@ -161,6 +155,14 @@ def _next(
     # By what came, not by what was asked for: many servers give fewer than that.
     number = records_read if kind == "offset" else pagination.first_page + place.page
     return _with_query(place.url, {pagination.page_param or kind: number})
+
+
+def _link(answer: Answer) -> str | None:
+    """The next page's address in the Link header."""
+    try:
+        return next_link(answer.headers.get("Link"))
+    except GaveUp as error:
+        raise answer.place.error(str(error)) from None
 
 
 def _is_total_reached(answer: Answer, pagination: Pagination, records_read: int) -> bool:
