@@ -111,7 +111,8 @@ class Merge:
             if spared
             else sql.SQL(""),
         }
-        claimed = _CLAIMED if table.day_column and not _exact(window) else ""
+        is_exact = window is not None and window.exact
+        claimed = _CLAIMED if table.day_column and not is_exact else ""
         self._parts["claimed"] = sql.SQL(claimed).format(**self._parts)
 
     def run(self, missing: Missing, staged: int) -> Merged:
@@ -265,10 +266,6 @@ _MISSED = """
 """
 _DELETE = "DELETE FROM {target} AS present WHERE " + _MISSED
 _MARK = "UPDATE {target} AS present SET {mark} = now() WHERE {mark} IS NULL AND " + _MISSED
-
-
-def _exact(window: Window | None) -> bool:
-    return window is not None and window.exact
 
 
 def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
