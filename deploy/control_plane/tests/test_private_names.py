@@ -26,7 +26,9 @@ PACKAGES = {
     ),
     "deploy/embedded/src/embedded": (),
     "deploy/stackctl/src/stackctl": (),
-    "code_locations/elt/src/elt": ("dagster_internals.py",),
+    "packages/location_kit/src/location_kit": (),
+    "packages/postgres_loader/src/postgres_loader": ("dagster_internals.py",),
+    "code_locations/elt/src/elt": (),
     "code_locations/analytics/src/analytics": (),
 }
 # Public in spite of the underscore: of named tuples, and of the process.
