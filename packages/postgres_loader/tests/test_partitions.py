@@ -10,17 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
+from order_files import HEADER, failure, order, stored, write
 from shop import orders_table
 
 from postgres_loader import LandingZoneResource
 
-HEADER = "order_id,customer_id,product_id,quantity,amount_cents,ordered_at,shipped_at,note"
 ORDERS = dg.AssetKey("orders_table")
 Run = Callable[..., dg.ExecuteInProcessResult]
-
-
-def order(number: int, at: str, cents: int = 100) -> str:
-    return f"{number},1,1,1,{cents},{at},,"
 
 
 # The last instant of a day and the first of the next, with and without UTC's own sign.
@@ -65,17 +61,6 @@ def run(landing: Path, warehouse: PostgresResource, instance: dg.DagsterInstance
     return run_orders
 
 
-def write(path: Path, *lines: str) -> None:
-    path.write_text("\n".join([HEADER, *lines, ""]))
-
-
-def stored(warehouse: PostgresResource) -> dict[int, int]:
-    """What each order costs, in cents."""
-    with warehouse.get_connection() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT order_id, amount_cents FROM raw.orders ORDER BY 1")
-        return dict(cursor.fetchall())
-
-
 def reported(result: dg.ExecuteInProcessResult) -> dict[str | None, dg.AssetMaterialization]:
     """Materializations by partition; None is the table."""
     found = result.asset_materializations_for_node("orders_table")
@@ -94,13 +79,6 @@ def days(result: dg.ExecuteInProcessResult) -> dict[str | None, Any]:
 
 def version(result: dg.ExecuteInProcessResult, day: str | None = None) -> str:
     return (reported(result)[day].tags or {})["dagster/data_version"]
-
-
-def failure(result: dg.ExecuteInProcessResult) -> str:
-    (event,) = result.get_step_failure_events()
-    data = event.step_failure_data.user_failure_data
-    assert data is not None, event.step_failure_data.error_display_string
-    return str(data.description)
 
 
 def test_a_run_without_partition_reports_each_changed_day(

@@ -1,20 +1,56 @@
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from time import perf_counter
 from typing import Any
 
 import dagster as dg
 from location_kit.postgres import PostgresResource
+from pydantic import Field
 
 from postgres_loader.dagster_internals import DATA_VERSION_TAG
-from postgres_loader.landing_files import midnight
-from postgres_loader.landing_load import Outcome, day_versions, load_from_landing_zone
+from postgres_loader.landing_files import Part, midnight
+from postgres_loader.landing_load import (
+    Allowed,
+    Outcome,
+    day_versions,
+    left_alone,
+    load_from_landing_zone,
+)
 from postgres_loader.landing_zone import LandingZone
-from postgres_loader.reporting import column_schema, failures, load_metadata, max_rejected_share
+from postgres_loader.loading import LoadResult
+from postgres_loader.reporting import (
+    column_schema,
+    failures,
+    load_metadata,
+    max_deleted_share,
+    max_rejected_share,
+)
 from postgres_loader.resources import LandingZoneResource
 from postgres_loader.tables import Table
 
 FILES_SHOWN = 20
+# After 10, 30, 70 and 150 s, with a new connection each time; only for what may pass (failures()).
+RETRIES = dg.RetryPolicy(max_retries=4, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+# Of a run that failed for something that may pass; the sensor asks for such a run again.
+OUTAGE = "landing_zone/may_pass"
+
+
+class TableLoad(dg.Config):
+    """What one run may do that others may not."""
+
+    max_deleted_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of the rows that the run replaces, those that it may delete; instead of the "
+        "setting and of what the table declares.",
+    )
+    days_from_whole_file: bool = Field(
+        default=False,
+        description="Load days from the file of the whole table although they were loaded from "
+        "files of their own, which are not in the landing zone any more.",
+    )
 
 
 def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
@@ -34,6 +70,7 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
         partitions_def=partitions,
         # Several days at once: as many as the pool allows, see docs/landing-zone.md.
         pool=f"raw_{table.name}" if partitions else None,
+        retry_policy=RETRIES,
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": f"raw.{table.name}",
@@ -41,29 +78,52 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
     )
     def load_table(
         context: dg.AssetExecutionContext,
+        config: TableLoad,
         landing_zone: LandingZoneResource,
         postgres: PostgresResource,
     ) -> dg.MaterializeResult:
         day = date.fromisoformat(context.partition_key) if context.has_partition_key else None
         started = perf_counter()
-        with failures(), postgres.get_connection() as connection:
+        with _asked_for_again(context), failures(), postgres.get_connection() as connection:
             zone, schema = landing_zone.open(), postgres.schema_
-            share = max_rejected_share()
-            outcome = load_from_landing_zone(connection, zone, schema, table, day, share)
-            days = outcome.changed_days | ({day} if day and outcome.loaded else set())
-            versions = day_versions(connection, schema, table, sorted(days)) if days else {}
-            _report_days(context, partitions, outcome, versions)
+            deletable = config.max_deleted_share
+            if deletable is None:
+                deletable = max_deleted_share()
+            allowed = Allowed(max_rejected_share(), deletable, config.days_from_whole_file)
+
+            def report(part: Part, result: LoadResult) -> None:
+                versions = day_versions(connection, schema, table, sorted(result.days))
+                _report_days(context, partitions, result, versions)
+
+            outcome = load_from_landing_zone(
+                connection, zone, schema, table, day, allowed, loaded=report
+            )
             if outcome.failures:
                 raise outcome.failure()
+            version = outcome.result.digest
+            if day:
+                version = day_versions(connection, schema, table, [day])[day]
+        if warning := left_alone(table, outcome):
+            context.log.warning(warning)
         metadata = load_metadata(table, outcome.result, perf_counter() - started)
         if day:
             metadata["dagster/partition_row_count"] = metadata.pop("dagster/row_count")
         return dg.MaterializeResult(
-            metadata={**_files(zone, outcome), **metadata},
-            data_version=dg.DataVersion(versions[day] if day else outcome.result.digest),
+            metadata={**_files(zone, outcome), **metadata}, data_version=dg.DataVersion(version)
         )
 
     return load_table
+
+
+@contextlib.contextmanager
+def _asked_for_again(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Marks the run for the sensor when it fails for something that may pass."""
+    try:
+        yield
+    except dg.Failure as failure:
+        if failure.allow_retries:
+            context.instance.add_run_tags(context.run_id, {OUTAGE: "true"})
+        raise
 
 
 def _partitions(table: Table) -> dg.DailyPartitionsDefinition | None:
@@ -77,12 +137,12 @@ def _partitions(table: Table) -> dg.DailyPartitionsDefinition | None:
 def _report_days(
     context: dg.AssetExecutionContext,
     partitions: dg.DailyPartitionsDefinition | None,
-    outcome: Outcome,
+    result: LoadResult,
     versions: Mapping[date, str],
 ) -> None:
     """A materialization of each changed day that has a partition, except the run's own."""
     own = context.partition_key if context.has_partition_key else None
-    for day in sorted(outcome.changed_days):
+    for day, rows in sorted(result.days.items()):
         key = day.isoformat()
         if partitions is None or key == own or not partitions.has_partition_key(key):
             continue
@@ -90,7 +150,7 @@ def _report_days(
             dg.AssetMaterialization(
                 context.asset_key,
                 partition=key,
-                metadata={"dagster/partition_row_count": outcome.result.days[day]},
+                metadata={"dagster/partition_row_count": rows},
                 tags={DATA_VERSION_TAG: versions[day]},
             )
         )

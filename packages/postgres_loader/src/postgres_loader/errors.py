@@ -32,9 +32,17 @@ class LandingZoneError(LoaderError):
 class LandingZoneUnavailable(LandingZoneError):
     """The landing zone's store does not answer, or is not ready yet."""
 
+    may_pass = True
+
 
 class WarehouseError(LoaderError):
     """The warehouse refused something that is not the input's fault."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The warehouse is away or busy: no connection, a lost one, a lock that others hold."""
+
+    may_pass = True
 
 
 class BadInput(LoaderError):
@@ -55,6 +63,7 @@ class BadInput(LoaderError):
         record: int | None = None,
         column: str | None = None,
         value: str | None = None,
+        **details: int,
     ) -> None:
         places = {"line": line, "record": record, "column": column}
         where = "".join(f", {kind} {place}" for kind, place in places.items() if place is not None)
@@ -65,4 +74,5 @@ class BadInput(LoaderError):
             record=record,
             column=column,
             value=value,
+            **details,
         )

@@ -1,7 +1,7 @@
 """Loads a table, or one day of it, from the files of the landing zone."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial, reduce
@@ -9,25 +9,46 @@ from functools import partial, reduce
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from postgres_loader.days import OwnDay, Scope, WholeTable
 from postgres_loader.ddl import names
-from postgres_loader.errors import BadInput, LandingZoneError, LoaderError
+from postgres_loader.errors import (
+    BadInput,
+    LandingZoneError,
+    LandingZoneUnavailable,
+    LoaderError,
+)
 from postgres_loader.landing_files import Part, parts
-from postgres_loader.landing_zone import LandingZone, no_such_file
-from postgres_loader.loading import LoadResult, Window, load
+from postgres_loader.landing_zone import FileInfo, LandingZone, no_such_file
+from postgres_loader.loading import LoadResult, load
+from postgres_loader.settling import still_growing
 from postgres_loader.sources import CopySource, open_table_source
 from postgres_loader.tables import Table
 
-# What a window without a limit on one side has there.
-BEGINNING = datetime.min.replace(tzinfo=UTC)
-END = datetime.max.replace(tzinfo=UTC)
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a load may do: shares from 0 to 1, None is the table's own.
+
+    With `days_from_whole_file`, the file of the whole table takes over days that were loaded from
+    files of their own, and have none now.
+    """
+
+    max_rejected_share: float | None = None
+    max_deleted_share: float | None = None
+    days_from_whole_file: bool = False
 
 
 @dataclass
 class Outcome:
-    """What became of the parts of a table: those that are loaded, and why others are not."""
+    """What became of the parts of a table: those that are loaded, and why others are not.
+
+    `left` are days that the file of the whole table has something to say about, and that keep the
+    rows of files of their own.
+    """
 
     loaded: list[tuple[Part, LoadResult]] = field(default_factory=list)
     failures: list[LoaderError] = field(default_factory=list)
+    left: list[date] = field(default_factory=list)
 
     @property
     def files(self) -> list[str]:
@@ -39,18 +60,16 @@ class Outcome:
         """All of them as one. There has to be one."""
         return reduce(_together, (result for _, result in self.loaded))
 
-    @property
-    def changed_days(self) -> set[date]:
-        """Days in UTC of which a row was changed."""
-        return {day for _, result in self.loaded for day in result.days}
-
     def failure(self) -> LoaderError:
         """The failures as one. There has to be one."""
         first, *others = self.failures
         if not others and not self.loaded:
             return first
         more = f" (and {len(others)} more: {'; '.join(map(str, others))})" if others else ""
-        return LoaderError(f"{first}{more}; what other files hold is loaded", **first.details)
+        loaded = "; what other files hold is loaded" if self.loaded else ""
+        error = LoaderError(f"{first}{more}{loaded}", **first.details)
+        error.may_pass = any(each.may_pass for each in self.failures)
+        return error
 
 
 def load_from_landing_zone(
@@ -59,45 +78,70 @@ def load_from_landing_zone(
     schema: str,
     table: Table,
     day: date | None = None,
-    max_rejected_share: float | None = None,
+    allowed: Allowed | None = None,
+    loaded: Callable[[Part, LoadResult], None] = lambda part, result: None,
 ) -> Outcome:
     """Make a table, or a day of it, what the landing zone has of it.
 
-    `max_rejected_share`, 0 to 1, goes for each part; None is the table's own.
-    Every part is a load of its own: files of one day that are bad, or have gone, keep no other
-    day from being loaded. Raises LandingZoneError when there is nothing to load from, and
-    WarehouseError.
+    Every part is a load of its own, and `loaded` is called after each: files of one day that are
+    bad, or have gone, keep no other day from being loaded. Raises LandingZoneError when there is
+    nothing to load from, and WarehouseError.
     """
-    present = zone.names()
+    files = {file.name: file for file in zone.files()}
     outcome = Outcome()
-    found = parts(table, present, day)
+    allowed = allowed or Allowed()
+    found = parts(table, list(files), day)
     if not found:
         name = f"{table.name}.csv" if day is None else f"{table.name}_{day}.csv"
         raise no_such_file(zone, name)
+    growing = still_growing(zone, {name for part in found for name in part.files})
+    if not zone.files_are_whole:
+        files |= {file.name: file for file in zone.files()}
     for part in found:
-        sources = [partial(_open_source, zone, name, table) for name in part.files]
+        scope = _scope(zone, table, part, files, allowed)
         try:
+            _refuse_growing(zone, part, growing)
             result = load(
                 connection,
                 schema,
                 table,
-                sources,
+                [partial(_open_source, zone, name, table) for name in part.files],
                 missing="delete",
-                window=_window(part),
-                max_rejected_share=max_rejected_share,
+                scope=scope,
+                max_rejected_share=allowed.max_rejected_share,
+                max_deleted_share=allowed.max_deleted_share,
+                allowed_by="If the rows are really gone, "
+                + _launch(table, part.day, "max_deleted_share: 1"),
             )
         except (BadInput, LandingZoneError) as error:
             connection.rollback()
             outcome.failures.append(error)
         else:
             outcome.loaded.append((part, result))
+            if isinstance(scope, WholeTable):
+                outcome.left += scope.left
+            loaded(part, result)
     return outcome
+
+
+def left_alone(table: Table, outcome: Outcome) -> str | None:
+    """A sentence about the days that the file of the whole table has left alone."""
+    if not outcome.left:
+        return None
+    days = ", ".join(map(str, outcome.left[:20])) + (", …" if len(outcome.left) > 20 else "")
+    return (
+        f"{len(outcome.left)} days keep the rows of their own files, which have been moved away, "
+        f"although the file of the whole table has others: {days}. If it is right, "
+        + _launch(table, None, "days_from_whole_file: true")
+    )
 
 
 def day_versions(
     connection: Connection, schema: str, table: Table, days: Sequence[date]
 ) -> dict[date, str]:
     """For each of the days a text that is the same when, and only when, the day's rows are."""
+    if not days:
+        return {}
     statement = sql.SQL(
         "SELECT {day}::date, md5(string_agg(md5(present::text), '' ORDER BY {key})) "
         "FROM {target} AS present WHERE {day}::date = ANY (%s) GROUP BY 1"
@@ -113,9 +157,55 @@ def day_versions(
     return {day: found.get(day, "no rows") for day in days}
 
 
+def _scope(
+    zone: LandingZone,
+    table: Table,
+    part: Part,
+    files: Mapping[str, FileInfo],
+    allowed: Allowed,
+) -> Scope | None:
+    if table.day_column is None:
+        return None
+    if part.day and part.one_day:
+        # A file of the whole table that is there by now is not a later one.
+        written = [files[name].modified for name in (*part.files, *part.whole)]
+        return OwnDay(part.day, part.files, max(written))
+    (name,) = part.files
+    return WholeTable(
+        zone.uri_of(name),
+        table,
+        files[name].modified,
+        day=part.day,
+        own=part.own_days,
+        takes_all=allowed.days_from_whole_file,
+        allowed_by=f"To load the day from {name}, "
+        + _launch(table, part.day, "days_from_whole_file: true"),
+    )
+
+
+def _launch(table: Table, day: date | None, config: str) -> str:
+    """How to launch a run of the table's asset that may do more than others."""
+    name = f"{table.name}_table"
+    first, last = table.first_day, datetime.now(UTC).date()
+    partition = f", partition {day}," if day and first and first <= day <= last else ""
+    run_config = f"{{ops: {{{name}: {{config: {{{config}}}}}}}}}"
+    return f"launch {name}{partition} once with this config: {run_config}"
+
+
+def _refuse_growing(zone: LandingZone, part: Part, growing: set[str]) -> None:
+    names_ = [name for name in part.files if name in growing]
+    if names_:
+        raise LandingZoneUnavailable(
+            f"{zone.uri_of(names_[0])}: it is still being written; it was waited for",
+            file=zone.uri_of(names_[0]),
+        )
+
+
 @contextlib.contextmanager
 def _open_source(zone: LandingZone, name: str, table: Table) -> Iterator[CopySource]:
     uri, opened = zone.uri_of(name), zone.info(name)
+    if opened.size == 0:
+        raise BadInput(uri, "the file is empty, without even a header; put a complete file there")
 
     def verify() -> None:
         if zone.info(name).version != opened.version:
@@ -126,12 +216,6 @@ def _open_source(zone: LandingZone, name: str, table: Table) -> Iterator[CopySou
         open_table_source(uri, stream, name, table, verify=verify) as source,
     ):
         yield source
-
-
-def _window(part: Part) -> Window | None:
-    if part.start is None and part.end is None:
-        return None
-    return Window(part.start or BEGINNING, part.end or END, exact=part.one_day)
 
 
 def _together(first: LoadResult, second: LoadResult) -> LoadResult:
@@ -145,8 +229,7 @@ def _together(first: LoadResult, second: LoadResult) -> LoadResult:
         rejected=first.rejected + second.rejected,
         rejected_rows=(*first.rejected_rows, *second.rejected_rows),
         unidentified=first.unidentified + second.unidentified,
-        # A part's window leaves out what another part has.
-        outside=0,
+        outside=first.outside + second.outside,
         days=first.days | second.days,
         new_columns=tuple(dict.fromkeys(first.new_columns + second.new_columns)),
         added_columns=tuple(dict.fromkeys(first.added_columns + second.added_columns)),

@@ -11,12 +11,15 @@ from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from postgres_loader.copying import BadData, reason
-from postgres_loader.ddl import Conformed, conform, fill, names
-from postgres_loader.errors import RejectedRow, WarehouseError
+from postgres_loader.copying import BadData
+from postgres_loader.days import Scope
+from postgres_loader.ddl import Conformed, conform, exists, fill, names
+from postgres_loader.errors import RejectedRow, WarehouseUnavailable
 from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
-from postgres_loader.merging import Merge, Merged, Missing, Window, refuse_outside
+from postgres_loader.mass_deletion import refuse_mass_deletion
+from postgres_loader.merging import Merge, Merged, Missing, Range, Window, refuse_outside
+from postgres_loader.outages import warehouse_error
 from postgres_loader.rejects import keep, stage_good_rows
 from postgres_loader.sources import CopySource
 from postgres_loader.staging import Staged, refuse_no_rows, related, shared_relation, stage
@@ -73,8 +76,11 @@ def load(
     *,
     missing: Missing,
     window: Window | None = None,
+    scope: Scope | None = None,
     lock_timeout_s: int = 600,
     max_rejected_share: float | None = None,
+    max_deleted_share: float | None = None,
+    allowed_by: str = "",
 ) -> LoadResult:
     """Merge a source into `schema.table` by primary key, in a transaction of its own.
 
@@ -82,11 +88,13 @@ def load(
     of rows that the source does not have says `missing`: they are kept, or deleted (the table
     becomes the source), or get the time in `missing_since`, which a row that returns loses again.
     With a `window`, all this goes for the rows whose day column is within it, and the source's
-    other rows are left out, or refused if the window is `exact`. Several sources, opened one
-    after the other, are taken for one.
+    other rows are left out, or refused if the window is `exact`; a `scope` decides about that in
+    the load's own transaction. Several sources, opened one after the other, are taken for one.
 
     Bad rows are put into `<table>_rejected`, where they replace those of the same source's last
     load, unless they are more than `max_rejected_share` of all, or than the table declares.
+    A load that would delete more than `max_deleted_share` of the rows that it replaces, or than
+    the table declares, is refused; `allowed_by` then says how to let it through once.
 
     Readers are never blocked, and see all old rows or all new ones, whatever their isolation
     level; that is why rows are merged rather than the table truncated or swapped, and it also
@@ -101,7 +109,16 @@ def load(
     if window and not table.day_column:
         raise ValueError(f"{table.name} is declared without day_column, so has no window")
     sources = [open_source] if callable(open_source) else list(open_source)
-    options = _Options(missing, window, lock_timeout_s, max_rejected_share)
+    max_rejected, max_deleted = (
+        declared if given is None else given
+        for given, declared in (
+            (max_rejected_share, table.max_rejected_share),
+            (max_deleted_share, table.max_deleted_share),
+        )
+    )
+    options = _Options(
+        missing, window, scope, lock_timeout_s, max_rejected, max_deleted, allowed_by
+    )
     try:
         try:
             return _load(connection, schema, table, sources, options, careful=False)
@@ -112,15 +129,18 @@ def load(
     except BaseException as error:
         _clean_up(connection, sql.Identifier(schema, table.name))
         if isinstance(error, psycopg2.Error):
-            raise WarehouseError(f"{schema}.{table.name}: {reason(error)}") from None
+            raise warehouse_error(f"{schema}.{table.name}", error) from None
         raise
 
 
 class _Options(NamedTuple):
     missing: Missing
-    window: Window | None
+    window: Range
+    scope: Scope | None
     lock_timeout_s: int
-    max_rejected_share: float | None
+    max_rejected_share: float
+    max_deleted_share: float
+    allowed_by: str
 
 
 def _load(
@@ -138,19 +158,23 @@ def _load(
         # last has also read last.
         _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s)
         alone = len(sources) == 1
+        if options.scope:
+            options = options._replace(window=options.scope.begin(cursor, target))
+        exact = isinstance(options.window, Window) and options.window.exact
         direct = options.window is None and alone
+        uris = []
 
         def stage_one(source: CopySource) -> Staged:
+            uris.append(source.uri)
             if careful:
                 share = options.max_rejected_share
-                share = table.max_rejected_share if share is None else share
                 staged = stage_good_rows(cursor, target, table, source, share)
             else:
                 staged = stage(cursor, target, table, source, direct=direct, alone=alone)
                 source.verify()
                 keep(cursor, target, source.uri, None)
-            refuse_no_rows(staged, source, target, table)
-            if options.window and options.window.exact:
+            refuse_no_rows(staged, source, target, table, of_a_day=exact)
+            if isinstance(options.window, Window) and exact:
                 staging = related(target, "staging")
                 refuse_outside(cursor, staging, table, options.window, source.uri)
             return staged
@@ -158,7 +182,9 @@ def _load(
         gathered = gather(cursor, target, table, sources, stage_one)
         staged = gathered.staged
         drop_shared(cursor, shared_relation(target))
-        merged, conformed = _merge(cursor, target, table, staged, options)
+        if options.scope and not staged.direct:
+            options = options._replace(window=options.scope.settle(cursor, target))
+        merged, conformed = _merge(cursor, target, table, staged, options, uris)
         changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)
         preview = _preview(cursor, target, table)
@@ -184,7 +210,12 @@ def _load(
 
 
 def _merge(
-    cursor: Cursor, target: sql.Identifier, table: Table, staged: Staged, options: _Options
+    cursor: Cursor,
+    target: sql.Identifier,
+    table: Table,
+    staged: Staged,
+    options: _Options,
+    uris: Sequence[str],
 ) -> tuple[Merged, Conformed]:
     staging = related(target, "staging")
     columns = (*table.column_names, *staged.extra)
@@ -194,8 +225,19 @@ def _merge(
     # Any row that the table has may be one of those that could not be read.
     missing = "keep" if staged.unidentified else options.missing
     all_anew = missing == "delete" and options.window is None and not staged.rejected
+    # A table that is made anew has lost its rows before they can be compared.
+    before = _count(cursor, target) if all_anew else 0
     conformed = conform(cursor, target, table, staged.extra, keep_rows=not all_anew)
     merged = merge.run(missing, staged.rows)
+    refuse_mass_deletion(
+        ".".join(target.strings),
+        uris,
+        options.window,
+        max(merged.deleted, before - staged.rows),
+        max(merged.known, before),
+        options.max_deleted_share,
+        options.allowed_by,
+    )
     fill(cursor, target, conformed.unfilled)
     for relation in (staging, staged.spared):
         if relation:
@@ -218,7 +260,7 @@ def _begin(cursor: Cursor, name: str, lock_timeout_s: int) -> None:
     try:
         cursor.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", (name,))
     except errors.LockNotAvailable:
-        raise WarehouseError(
+        raise WarehouseUnavailable(
             f"{name}: another load has been running for more than {lock_timeout_s} s; "
             "try again later"
         ) from None
@@ -236,11 +278,20 @@ def _clean_up(connection: Connection, target: sql.Identifier) -> None:
         connection.commit()
 
 
+def _count(cursor: Cursor, target: sql.Identifier) -> int:
+    if not exists(cursor, target):
+        return 0
+    cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(target))
+    return int((cursor.fetchone() or (0,))[0])
+
+
 def _preview(cursor: Cursor, target: sql.Identifier, table: Table) -> list[tuple[Any, ...]]:
-    statement = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT {}").format(
-        names(table.column_names),
+    # As text: not every time of PostgreSQL's is one that Python knows.
+    shown = [sql.SQL("{}::text").format(sql.Identifier(name)) for name in table.column_names]
+    statement = sql.SQL("SELECT {} FROM {} AS present ORDER BY {} LIMIT {}").format(
+        sql.SQL(", ").join(shown),
         target,
-        names(table.primary_key),
+        names(table.primary_key, "present"),
         sql.Literal(PREVIEW_ROWS),
     )
     cursor.execute(statement)

@@ -35,8 +35,26 @@ class Window:
 
 
 @dataclass(frozen=True)
+class AllBut:
+    """All rows but those of the given UTC days; rows without a day, or at infinity, are among them.
+
+    A row of the table that is of one of these days is not changed, whatever day its key has in the
+    source.
+    """
+
+    days: tuple[datetime.date, ...]
+
+
+# None is all rows.
+Range = Window | AllBut | None
+
+
+@dataclass(frozen=True)
 class Merged:
-    """Counts of rows; `days` has the number of rows there are now, of each day that changed."""
+    """Counts of rows; `days` has the number of rows there are now, of each day that changed.
+
+    `known` rows were there before, of those that may be deleted.
+    """
 
     inserted: int = 0
     updated: int = 0
@@ -44,6 +62,7 @@ class Merged:
     marked: int = 0
     outside: int = 0
     days: dict[datetime.date, int] = field(default_factory=dict)
+    known: int = 0
 
     @property
     def changed(self) -> bool:
@@ -63,7 +82,7 @@ class Merge:
         target: sql.Identifier,
         staging: sql.Identifier,
         columns: Sequence[str],
-        window: Window | None = None,
+        window: Range = None,
         spared: sql.Identifier | None = None,
     ) -> None:
         self._cursor = cursor
@@ -91,7 +110,13 @@ class Merge:
             "same_key": same_key,
             "present_within": _within("present", table, window),
             "incoming_within": _within("incoming", table, window),
+            # A window takes a key from other days. AllBut leaves other days as they are.
+            "movable": _within("present", table, window if isinstance(window, AllBut) else None),
             "day": sql.Identifier(table.day_column or ""),
+            # Null for what is no day of the calendar: null, infinity, a year of five digits.
+            "date": sql.SQL(
+                "CASE WHEN {day} >= '0001-01-01' AND {day} < '10000-01-01' THEN {day}::date END"
+            ).format(day=sql.Identifier("present", table.day_column or "")),
             "mark": sql.Identifier(MISSING_SINCE),
             "marked": sql.SQL(
                 f"present.{MISSING_SINCE} IS NOT NULL" if table.marks_missing else "false"
@@ -108,6 +133,9 @@ class Merge:
         # Others may read but not write until the end of the transaction: what is decided here
         # row by row would otherwise not hold against a row that somebody else just put there.
         self._execute("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")
+        known = 0
+        if missing == "delete":
+            known = self._number("SELECT count(*) FROM {target} AS present WHERE {present_within}")
         days = self._left_days()
         updated = self._update(days) if self._updates else 0
         # Where every row was there and differs, none is new: that is not worth another join.
@@ -117,16 +145,15 @@ class Merge:
         deleted = self._write(_DELETE, days) if missing == "delete" else 0
         marked = self._write(_MARK, days) if missing == "mark" else 0
         outside = self._number(_OUTSIDE) if self._window else 0
-        return Merged(inserted, updated, deleted, marked, outside, self._count(days))
+        return Merged(inserted, updated, deleted, marked, outside, self._count(days), known)
 
     def first(self, rows: int) -> Merged:
         """What it amounts to that `rows` are in a table that was empty."""
         if not self._table.day_column:
             return Merged(inserted=rows)
-        self._execute(
-            "SELECT {day}::date, count(*) FROM {target} WHERE {day} IS NOT NULL GROUP BY 1"
-        )
-        return Merged(inserted=rows, days=dict(sorted(self._cursor.fetchall())))
+        self._execute("SELECT {date}, count(*) FROM {target} AS present GROUP BY 1")
+        found = [(day, count) for day, count in self._cursor.fetchall() if day is not None]
+        return Merged(inserted=rows, days=dict(sorted(found)))
 
     def _update(self, days: set[datetime.date]) -> int:
         # A hash join takes the rows as the file has them; any other takes them by key, which the
@@ -146,9 +173,9 @@ class Merge:
             return set()
         self._execute(
             """
-            SELECT DISTINCT present.{day}::date
+            SELECT DISTINCT {date}
             FROM {target} AS present JOIN {staging} AS incoming ON {same_key}
-            WHERE {incoming_within} AND present.{day} IS DISTINCT FROM incoming.{day}
+            WHERE {incoming_within} AND {movable} AND present.{day} IS DISTINCT FROM incoming.{day}
             """
         )
         return {day for (day,) in self._cursor.fetchall()}
@@ -159,7 +186,7 @@ class Merge:
             self._execute(statement)
             return int(self._cursor.rowcount)
         self._execute(
-            f"WITH written AS ({statement} RETURNING present.{{day}}::date AS day) "
+            f"WITH written AS ({statement} RETURNING {{date}} AS day) "
             "SELECT day, count(*) FROM written GROUP BY day"
         )
         found = self._cursor.fetchall()
@@ -170,7 +197,7 @@ class Merge:
         days = {day for day in days if day is not None}
         if not days:
             return {}
-        self._execute("SELECT {day}::date, count(*) FROM {target} GROUP BY 1")
+        self._execute("SELECT {date}, count(*) FROM {target} AS present GROUP BY 1")
         counts = dict(self._cursor.fetchall())
         return {day: counts.get(day, 0) for day in sorted(days)}
 
@@ -216,10 +243,13 @@ _EXACT_TYPES = frozenset(
         *("date", "timestamp with time zone", "timestamp without time zone"),
     )
 )
-_OUTSIDE = "SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE"
+_OUTSIDE = """
+    SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE
+        OR EXISTS (SELECT FROM {target} AS present WHERE {same_key} AND NOT {movable})
+"""
 _UPDATE = """
     UPDATE {target} AS present SET {assignments} FROM {staging} AS incoming
-    WHERE {same_key} AND {incoming_within} AND ({differs} OR {marked})
+    WHERE {same_key} AND {incoming_within} AND {movable} AND ({differs} OR {marked})
 """
 _INSERT = """
     INSERT INTO {target} AS present ({columns}) SELECT {incoming} FROM {staging} AS incoming
@@ -252,9 +282,13 @@ def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
     return sql.SQL(" OR ").join(conditions)
 
 
-def _within(row: str, table: Table, window: Window | None) -> sql.Composable:
+def _within(row: str, table: Table, window: Range) -> sql.Composable:
     if window is None:
         return sql.SQL("true")
+    if isinstance(window, AllBut):
+        return sql.SQL("({day} IS NULL OR {day}::date <> ALL ({days}::date[]))").format(
+            day=sql.Identifier(row, table.day_column or ""), days=sql.Literal(list(window.days))
+        )
     return sql.SQL("({day} >= {start} AND {day} < {end})").format(
         day=sql.Identifier(row, table.day_column or ""),
         start=sql.Literal(window.start),

@@ -27,8 +27,10 @@ class Table:
 
     `day_column` is the date or timestamp by which loads of a window and partitions go, in UTC;
     `first_day` is the first that has a partition.
+    With `days_may_be_empty`, a file of one day that has no rows is believed too.
     With `marks_missing`, the table also has `missing_since`, a nullable timestamp. A load fails
-    when more than `max_rejected_share` (0 to 1) of a source's rows are bad. Columns that a source
+    when more than `max_rejected_share` (0 to 1) of a source's rows are bad, or when it would delete
+    more than `max_deleted_share` of the rows that it replaces. Columns that a source
     has and the table has not are refused, reported, or added as nullable text. `encoding` is one
     of Python's, for sources without byte order mark that are not UTF-8.
 
@@ -42,8 +44,10 @@ class Table:
     may_be_empty: bool = False
     day_column: str | None = None
     first_day: date | None = None
+    days_may_be_empty: bool = False
     marks_missing: bool = False
     max_rejected_share: float = 0.01
+    max_deleted_share: float = 0.5
     new_columns: Literal["refuse", "report", "add"] = "report"
     encoding: str | None = None
 
@@ -57,8 +61,11 @@ class Table:
             raise ValueError(f"table {self.name} does not declare its column {unknown[0]!r}")
         if self.marks_missing and MISSING_SINCE in self.column_names:
             raise ValueError(f"table {self.name}: {MISSING_SINCE!r} is for the load to set")
-        if not 0 <= self.max_rejected_share <= 1:
-            raise ValueError(f"table {self.name}: max_rejected_share is not a share, 0 to 1")
+        for name in ("max_rejected_share", "max_deleted_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"table {self.name}: {name} is not a share, 0 to 1")
+        if self.days_may_be_empty and not self.day_column:
+            raise ValueError(f"table {self.name} has no day_column, so no day that may be empty")
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -1,0 +1,168 @@
+"""What a load from the landing zone replaces of a table with days.
+
+A day that was loaded from files of its own belongs to them, also after they have been moved away:
+`<table>_days` remembers it. The file of the whole table takes such a day over when it was written
+later and has rows of the day; and else leaves it alone. All this is decided within the load's
+transaction, while it holds the table's lock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from postgres_loader.ddl import exists
+from postgres_loader.errors import BadInput
+from postgres_loader.landing_files import midnight
+from postgres_loader.merging import AllBut, Range, Window
+from postgres_loader.staging import related
+from postgres_loader.tables import Table
+
+
+class Scope(Protocol):
+    """What a load replaces, decided by the load's cursor in two steps."""
+
+    def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
+        """Before the source is opened. Raises BadInput when the load is not to be."""
+
+    def settle(self, cursor: Cursor, target: sql.Identifier) -> Range:
+        """When its rows are staged: the last word. Rows that go directly into a table that has
+        none need no such word."""
+
+
+@dataclass(frozen=True)
+class OwnDay:
+    """A day, from files of its own; `written` is when the newest of all files of the table was.
+
+    The files may hold no other day.
+    """
+
+    day: date
+    files: Sequence[str]
+    written: datetime
+
+    def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
+        return _window(self.day, exact=True)
+
+    def settle(self, cursor: Cursor, target: sql.Identifier) -> Range:
+        _remember(cursor, target, self)
+        return _window(self.day, exact=True)
+
+
+@dataclass
+class WholeTable:
+    """The whole table, or the one `day` of it, from the file of the whole table.
+
+    `own` are the days that have files of their own now. With `takes_all`, it takes over all other
+    days. After the load, `left` are the remembered days that it has something else to say about,
+    and that stayed as they were.
+    """
+
+    uri: str
+    table: Table
+    written: datetime
+    day: date | None = None
+    own: Sequence[date] = ()
+    takes_all: bool = False
+    allowed_by: str = ""
+    left: list[date] = field(default_factory=list)
+    _older: list[date] = field(default_factory=list)
+    _newer: list[date] = field(default_factory=list)
+
+    def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
+        found = _remembered(cursor, target, self.own)
+        if self.day:
+            found = {day: files for day, files in found.items() if day == self.day}
+        if self.takes_all:
+            _forget(cursor, target, list(found))
+            found = {}
+        self._older = [day for day, (_, written) in found.items() if written >= self.written]
+        self._newer = [day for day in found if day not in self._older]
+        if self.day is None:
+            days = (*self.own, *found)
+            return AllBut(days) if days else None
+        if self._older:
+            self._refuse(f"it was not written after {found[self.day][0]}")
+        return _window(self.day)
+
+    def settle(self, cursor: Cursor, target: sql.Identifier) -> Range:
+        present = _staged_days(cursor, target, self.table, [*self._older, *self._newer])
+        taken = [day for day in self._newer if day in present]
+        if self.day:
+            if self._newer and not taken:
+                self._refuse("it has no row of the day")
+            _forget(cursor, target, taken)
+            return _window(self.day)
+        _forget(cursor, target, taken)
+        kept = [day for day in self._newer if day not in present]
+        self.left = sorted([*kept, *(day for day in self._older if day in present)])
+        return AllBut((*self.own, *self._older, *kept))
+
+    def _refuse(self, reason: str) -> None:
+        raise BadInput(
+            self.uri,
+            f"{self.day} keeps the rows of its own files, which are not in the landing zone any "
+            f"more: {reason}. Fix: put the day's files back. {self.allowed_by}".rstrip(),
+        )
+
+
+def _window(day: date, *, exact: bool = False) -> Window:
+    return Window(midnight(day), midnight(day + timedelta(days=1)), exact=exact)
+
+
+def _remember(cursor: Cursor, target: sql.Identifier, own: OwnDay) -> None:
+    relation = _relation(target)
+    if not exists(cursor, relation):
+        for ddl in (
+            "CREATE TABLE {} (day date PRIMARY KEY, files text NOT NULL, "
+            "written timestamptz NOT NULL, loaded_at timestamptz NOT NULL)",
+            "COMMENT ON TABLE {} IS 'Days that were loaded from files of their own. Written by the "
+            "loader, which leaves them alone when it loads a file of the whole table.'",
+        ):
+            cursor.execute(sql.SQL(ddl).format(relation))
+    statement = sql.SQL(
+        "INSERT INTO {} VALUES (%s, %s, %s, now()) ON CONFLICT (day) DO UPDATE SET "
+        "files = excluded.files, written = excluded.written, loaded_at = excluded.loaded_at"
+    )
+    cursor.execute(statement.format(relation), (own.day, ", ".join(own.files), own.written))
+
+
+def _remembered(
+    cursor: Cursor, target: sql.Identifier, without: Sequence[date]
+) -> dict[date, tuple[str, datetime]]:
+    """For each remembered day, its files and the time after which another file is newer."""
+    relation = _relation(target)
+    if not exists(cursor, relation):
+        return {}
+    if not exists(cursor, target):
+        # Somebody dropped the table: there is nothing left to be kept.
+        cursor.execute(sql.SQL("DELETE FROM {}").format(relation))
+    statement = sql.SQL("SELECT day, files, written FROM {} WHERE day <> ALL (%s::date[])")
+    cursor.execute(statement.format(relation), (list(without),))
+    return {day: (files, written) for day, files, written in cursor.fetchall()}
+
+
+def _forget(cursor: Cursor, target: sql.Identifier, days: Sequence[date]) -> None:
+    if days:
+        statement = sql.SQL("DELETE FROM {} WHERE day = ANY (%s)").format(_relation(target))
+        cursor.execute(statement, (list(days),))
+
+
+def _staged_days(
+    cursor: Cursor, target: sql.Identifier, table: Table, days: Sequence[date]
+) -> set[date]:
+    """Those of the days that a staged row is of."""
+    if not days:
+        return set()
+    day = sql.Identifier(table.day_column or "")
+    statement = sql.SQL("SELECT DISTINCT {day}::date FROM {staging} WHERE {day}::date = ANY (%s)")
+    cursor.execute(statement.format(day=day, staging=related(target, "staging")), (list(days),))
+    return {found for (found,) in cursor.fetchall()}
+
+
+def _relation(target: sql.Identifier) -> sql.Identifier:
+    schema, name = target.strings
+    return sql.Identifier(schema, f"{name}_days")

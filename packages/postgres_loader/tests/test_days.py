@@ -1,0 +1,239 @@
+"""Days of raw.orders that were loaded from files of their own, when these have gone."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from location_kit.postgres import PostgresResource
+from location_kit.testing import query
+from order_files import HEADER, failure, order, stored, write
+from shop import ORDERS
+
+from postgres_loader import LandingZoneResource, Table, table_asset
+
+Run = Callable[..., dg.ExecuteInProcessResult]
+WHOLE = [order(1, "2025-02-01T10:00:00Z"), order(2, "2025-02-02T10:00:00Z")]
+DAY = "2025-02-02"
+
+
+@pytest.fixture
+def run(tmp_path: Path, warehouse: PostgresResource) -> Run:
+    """Loads orders: one day, or without a day all of them."""
+
+    def run_orders(
+        day: str | None = None, *, table: Table = ORDERS, **config: Any
+    ) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [table_asset(table)],
+            partition_key=day,
+            raise_on_error=False,
+            run_config={"ops": {"orders_table": {"config": config}}},
+            resources={
+                "landing_zone": LandingZoneResource(uri=tmp_path.as_uri()),
+                "postgres": warehouse,
+            },
+        )
+
+    return run_orders
+
+
+@pytest.fixture
+def day_file(tmp_path: Path, run: Run) -> Path:
+    """The file of a day, loaded beside the whole table's, and not there any more."""
+    write(tmp_path / "orders.csv", *WHOLE)
+    file = tmp_path / f"orders_{DAY}.csv"
+    write(file, order(2, f"{DAY}T10:00:00Z", 7), order(3, f"{DAY}T11:00:00Z", 7))
+    assert run().success
+    file.unlink()
+    return file
+
+
+def put_later(file: Path, *lines: str) -> None:
+    """Write the file, later than all that were there."""
+    write(file, *lines)
+    os.utime(file, (file.stat().st_mtime + 5,) * 2)
+
+
+def test_a_day_whose_files_were_moved_away_keeps_its_rows(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    for _ in range(2):
+        result = run()
+        assert result.success
+        assert stored(warehouse) == {1: 100, 2: 7, 3: 7}
+    found = query(warehouse, "SELECT day::text, files FROM raw.orders_days")
+    assert found == [(DAY, day_file.name)]
+
+
+def test_a_day_keeps_its_rows_whatever_day_the_whole_file_says_they_are_of(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    os.utime(day_file.parent / "orders.csv", (1, 1))
+    write(day_file.parent / "orders.csv", WHOLE[0], order(3, "2025-02-01T11:00:00Z"))
+    os.utime(day_file.parent / "orders.csv", (1, 1))
+    result = run()
+    assert stored(warehouse) == {1: 100, 2: 7, 3: 7}
+    (seen,) = (m.metadata for m in result.asset_materializations_for_node("orders_table"))
+    assert [seen[name].value for name in ("outside", "updated", "deleted")] == [1, 0, 0]
+
+
+def test_a_later_file_of_the_whole_table_takes_over_the_days_that_it_has(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    other = day_file.with_name("orders_2025-02-03.csv")
+    write(other, order(4, "2025-02-03T10:00:00Z", 7))
+    assert run().success
+    other.unlink()
+    put_later(day_file.parent / "orders.csv", WHOLE[0], order(2, f"{DAY}T10:00:00Z", 8))
+    assert run().success
+    # It has nothing of February 3rd, so it does not say that there was nothing.
+    assert stored(warehouse) == {1: 100, 2: 8, 4: 7}
+    assert query(warehouse, "SELECT day::text FROM raw.orders_days") == [("2025-02-03",)]
+
+
+def test_a_day_s_files_are_believed_for_as_long_as_they_are_there(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    write(day_file, order(2, f"{DAY}T10:00:00Z", 9))
+    put_later(day_file.parent / "orders.csv", *WHOLE)
+    assert run().success
+    assert stored(warehouse) == {1: 100, 2: 9}
+    day_file.unlink()
+    assert run().success
+    assert stored(warehouse) == {1: 100, 2: 9}
+
+
+def test_a_partition_is_not_loaded_from_an_older_file_of_the_whole_table(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    said = failure(run(DAY))
+    assert f"orders.csv: {DAY} keeps the rows of its own files" in said
+    assert f"it was not written after {day_file.name}" in said
+    assert said.endswith(
+        f"launch orders_table, partition {DAY}, once with this config: "
+        "{ops: {orders_table: {config: {days_from_whole_file: true}}}}"
+    )
+    put_later(day_file.parent / "orders.csv", WHOLE[0])
+    assert "it has no row of the day" in failure(run(DAY))
+    assert stored(warehouse) == {1: 100, 2: 7, 3: 7}
+    put_later(day_file.parent / "orders.csv", *WHOLE)
+    assert run(DAY).success
+    assert stored(warehouse) == {1: 100, 2: 100}
+    # From now on the day is the whole file's again.
+    os.utime(day_file.parent / "orders.csv", (1, 1))
+    assert run(DAY).success
+
+
+@pytest.mark.parametrize("day", [None, DAY])
+def test_the_operator_can_give_days_back_to_the_whole_file(
+    run: Run, day_file: Path, warehouse: PostgresResource, day: str | None
+) -> None:
+    assert run(day, days_from_whole_file=True).success
+    assert stored(warehouse) == {1: 100, 2: 100}
+    assert run().success
+    assert stored(warehouse) == {1: 100, 2: 100}
+
+
+def test_a_table_that_was_dropped_is_loaded_whole(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    query(warehouse, "DROP TABLE raw.orders; SELECT 1")
+    assert run().success
+    assert stored(warehouse) == {1: 100, 2: 100}
+
+
+def test_a_day_s_failed_load_is_not_remembered(
+    run: Run, tmp_path: Path, warehouse: PostgresResource
+) -> None:
+    write(tmp_path / "orders.csv", *WHOLE)
+    file = tmp_path / f"orders_{DAY}.csv"
+    write(file, order(2, "2025-02-03T10:00:00Z", 7))
+    assert not run().success
+    file.unlink()
+    assert run().success
+    assert stored(warehouse) == {1: 100, 2: 100}
+
+
+DAYS_NULLABLE = replace(
+    ORDERS,
+    columns=tuple(
+        replace(column, nullable=True) if column.name == "ordered_at" else column
+        for column in ORDERS.columns
+    ),
+)
+
+
+def test_rows_without_a_day_come_from_the_whole_file_and_are_counted(
+    run: Run, tmp_path: Path, warehouse: PostgresResource
+) -> None:
+    nowhere = [order(7, ""), order(8, "infinity"), order(9, "-infinity"), order(6, "4000-01-01 BC")]
+    write(tmp_path / "orders.csv", *WHOLE, *nowhere)
+    write(tmp_path / f"orders_{DAY}.csv", order(2, f"{DAY}T10:00:00Z", 7))
+    assert run(table=DAYS_NULLABLE).success
+    with_all = {1: 100, 2: 7, 6: 100, 7: 100, 8: 100, 9: 100}
+    assert stored(warehouse) == with_all
+    (tmp_path / f"orders_{DAY}.csv").unlink()
+    write(tmp_path / "orders.csv", WHOLE[0], order(7, ""))
+    assert run(table=DAYS_NULLABLE).success
+    assert stored(warehouse) == {1: 100, 2: 7, 7: 100}
+
+
+@pytest.mark.parametrize("nowhere", ["", "infinity"])
+def test_rows_without_a_day_in_a_file_of_a_day_are_refused(
+    run: Run, tmp_path: Path, nowhere: str
+) -> None:
+    file = tmp_path / f"orders_{DAY}.csv"
+    write(file, order(2, f"{DAY}T10:00:00Z"), order(7, nowhere))
+    assert "1 of its rows are not of 2025-02-02" in failure(run(table=DAYS_NULLABLE))
+
+
+MAY_BE_EMPTY = replace(ORDERS, days_may_be_empty=True)
+
+
+def test_a_file_of_a_day_without_rows_empties_the_day_if_the_table_says_so(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    write(day_file)
+    said = failure(run())
+    assert f"{day_file.name}: there is not a single row" in said
+    assert "declare the table with days_may_be_empty" in said
+    assert stored(warehouse) == {1: 100, 2: 7, 3: 7}
+    assert run(table=MAY_BE_EMPTY).success
+    assert stored(warehouse) == {1: 100}
+    day_file.unlink()
+    assert run(table=MAY_BE_EMPTY).success
+    assert stored(warehouse) == {1: 100}
+
+
+def test_a_whole_file_without_rows_stays_an_error(
+    run: Run, tmp_path: Path, day_file: Path, warehouse: PostgresResource
+) -> None:
+    write(tmp_path / "orders.csv")
+    assert "orders.csv: there is not a single row" in failure(run(table=MAY_BE_EMPTY))
+    assert stored(warehouse) == {1: 100, 2: 7, 3: 7}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet"])
+def test_a_file_of_zero_bytes_is_named_and_keeps_no_other_from_being_loaded(
+    run: Run, day_file: Path, warehouse: PostgresResource, suffix: str
+) -> None:
+    file = day_file.with_name(f"orders_2025-02-03{suffix}")
+    file.touch()
+    write(day_file)
+    said = failure(run(table=MAY_BE_EMPTY))
+    assert f"{file.name}: the file is empty" in said
+    assert said.endswith("what other files hold is loaded")
+    assert stored(warehouse) == {1: 100}
+
+
+def test_files_of_a_day_of_which_one_has_no_rows(
+    run: Run, day_file: Path, warehouse: PostgresResource
+) -> None:
+    write(day_file, order(5, f"{DAY}T10:00:00Z"))
+    day_file.with_name(f"orders_{DAY}_b.csv").write_text(HEADER + "\n")
+    assert run(DAY, table=MAY_BE_EMPTY).success
+    assert stored(warehouse) == {1: 100, 5: 100}
