@@ -27,13 +27,12 @@ from postgres_loader.reporting import (
     max_rejected_share,
 )
 from postgres_loader.resources import LandingZoneResource
+from postgres_loader.second_requests import outage_tags
 from postgres_loader.tables import Table
 
 FILES_SHOWN = 20
 # After 10, 30, 70 and 150 s, with a new connection each time; only for what may pass (failures()).
 RETRIES = dg.RetryPolicy(max_retries=4, delay=10, backoff=dg.Backoff.EXPONENTIAL)
-# Of a run that failed for something that may pass; the sensor asks for such a run again.
-OUTAGE = "landing_zone/may_pass"
 
 
 class TableLoad(dg.Config):
@@ -122,7 +121,8 @@ def _asked_for_again(context: dg.AssetExecutionContext) -> Iterator[None]:
         yield
     except dg.Failure as failure:
         if failure.allow_retries:
-            context.instance.add_run_tags(context.run_id, {OUTAGE: "true"})
+            tags = outage_tags(context.asset_key.to_user_string())
+            context.instance.add_run_tags(context.run_id, tags)
         raise
 
 

@@ -1,6 +1,7 @@
 """The landing zone: the folder or S3 prefix where other systems put files for us."""
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
+
+# What a folder of another machine answers while that is away.
+_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN, errno.EAGAIN}
 
 
 class Readable(Protocol):
@@ -115,7 +119,8 @@ class FolderLandingZone:
             raise no_such_file(self, name) from None
         except OSError as error:
             uri = self.uri_of(name)
-            raise LandingZoneError(f"{uri}: {error.strerror}", file=uri) from None
+            kind = LandingZoneUnavailable if error.errno in _AWAY else LandingZoneError
+            raise kind(f"{uri}: {error.strerror}", file=uri) from None
 
 
 class S3LandingZone:
@@ -176,7 +181,12 @@ class S3LandingZone:
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+            IncompleteReadError,
+        )
         from botocore.exceptions import ConnectionError as NoConnectionError
 
         uri = self.uri_of(name)
@@ -190,10 +200,10 @@ class S3LandingZone:
                 raise no_such_file(self, name) from None
             # A store that has just started may not have made its buckets yet.
             kind = LandingZoneError
-            if code == "NoSuchBucket" or status >= 500:
+            if code in ("NoSuchBucket", "RequestTimeout") or status == 429 or status >= 500:
                 kind = LandingZoneUnavailable
             raise kind(f"{uri}: {error}", file=uri) from None
-        except (HTTPClientError, NoConnectionError) as error:
+        except (HTTPClientError, IncompleteReadError, NoConnectionError) as error:
             raise LandingZoneUnavailable(f"{uri}: {error}", file=uri) from None
         except BotoCoreError as error:
             raise LandingZoneError(f"{uri}: {error}", file=uri) from None
