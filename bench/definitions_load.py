@@ -35,8 +35,7 @@ PEAK = (
     "print(int(status.partition('VmHWM:')[2].split()[0]) / 1024)"
 )
 TABLE = """\
-from elt.defs.assets.tables import table_asset
-from elt.tables import Column, Table
+from postgres_loader import Column, Table, table_asset
 
 table = table_asset(
     Table(

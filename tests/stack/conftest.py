@@ -53,6 +53,7 @@ def stack(kept: tuple[Path, Path], users_api: HTTPServer) -> Iterator[Stack]:
     else:
         stack = Stack(folder, api_port=users_api.port)
         stack.settings["USERS_API_URL"] = f"http://host.docker.internal:{users_api.port}"
+        stack.settings["USERS_API_PAGINATION"] = "link-header"
     try:
         if state.exists():
             stack.follow(state)

@@ -63,4 +63,4 @@ def next_look(stack: Stack) -> None:
 
 def requested(stack: Stack, file: str) -> list[Run]:
     """The runs that the sensor has requested for a file alone, newest first."""
-    return tagged(stack, {"dagster/sensor_name": SENSOR, "elt/landing_files": file})
+    return tagged(stack, {"dagster/sensor_name": SENSOR, "landing_zone/files": file})

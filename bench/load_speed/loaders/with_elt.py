@@ -1,4 +1,4 @@
-"""Load a file by elt's loader: with_elt.py FILE. Runs in elt's own environment."""
+"""Load a file by the package that elt loads with: with_elt.py FILE. Runs in elt's own environment."""
 
 import sys
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
-from elt.loading import load
-from elt.sources import CopySource, open_table_source
-from elt.tables import Column, Table
+from postgres_loader.loading import load
+from postgres_loader.sources import CopySource, open_table_source
+from postgres_loader.tables import Column, Table
 
 import table
 from stopwatch import time_load

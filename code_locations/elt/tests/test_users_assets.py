@@ -288,3 +288,9 @@ def test_no_credentials_in_the_runs_events(
     printed = capfd.readouterr().out
     assert "http://***@" in printed
     assert "passw0rd" not in printed
+
+
+def test_users_without_id_are_not_of_another_type(sync: Sync) -> None:
+    assert sync([ADA, BOB, EVE]).success
+    description, _ = failure(sync([{"name": "x"}]), "users_in_postgres")
+    assert "3 of the 3 users in raw.users are gone" in description

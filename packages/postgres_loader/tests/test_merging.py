@@ -11,6 +11,7 @@ import pytest
 from fruit import FRUIT, HEADER, OLD, query, rows
 from location_kit.postgres import PostgresResource
 
+from postgres_loader.errors import MassDeletion
 from postgres_loader.loading import LoadResult, Window
 from postgres_loader.tables import Column, Table
 
@@ -74,6 +75,49 @@ def test_days_are_those_that_changed(load_csv: Load) -> None:
     result = load_csv(picked((1, "2026-01-02T23:00:00-02:00"), (3, ""), (4, "2026-01-02")), DAYS)
     assert result.days == {FIRST: 0, SECOND: 1, THIRD: 1}
     assert load_csv(first).days == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share", "refused"),
+    [
+        (5000, 1, None, True),
+        (300, 149, None, True),
+        (300, 150, None, False),
+        (300, 1, 1.0, False),
+        (300, 299, 0.0, False),
+        (100, 1, None, False),
+    ],
+)
+def test_mass_deletion_is_refused(
+    warehouse: PostgresResource,
+    load_csv: Load,
+    before: int,
+    after: int,
+    share: float | None,
+    refused: bool,
+) -> None:
+    lines = [f"{number},x,1,\n".encode() for number in range(before)]
+    load_csv(HEADER + b"".join(lines))
+    content = HEADER + b"".join(lines[:after]) + b"99999,new,1,\n"
+    if refused:
+        complaint = rf"raw.fruit: {before - after} of its {before} rows .* share of 50%"
+        with pytest.raises(MassDeletion, match=complaint):
+            load_csv(content, max_deleted_share=share)
+    else:
+        load_csv(content, max_deleted_share=share)
+    left = before if refused else after + 1
+    assert query(warehouse, "SELECT count(*) FROM raw.fruit") == [(left,)]
+
+
+def test_a_table_that_is_made_anew_is_guarded_too(
+    warehouse: PostgresResource, load_csv: Load
+) -> None:
+    load_csv(HEADER + b"".join(f"{number},x,1,\n".encode() for number in range(300)))
+    columns = (*FRUIT.columns[:2], dataclasses.replace(FRUIT.columns[2], type="text"))
+    changed = dataclasses.replace(FRUIT, columns=(*columns, FRUIT.columns[3]))
+    with pytest.raises(MassDeletion, match="299 of its 300 rows"):
+        load_csv(HEADER + b"1,x,1,\n", changed)
+    assert query(warehouse, "SELECT count(*) FROM raw.fruit") == [(300,)]
 
 
 def test_missing_rows_are_marked_until_they_return(

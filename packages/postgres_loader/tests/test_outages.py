@@ -10,7 +10,7 @@ from fruit import FRUIT, OLD
 from location_kit.postgres import PostgresResource
 from location_kit.testing import query
 from order_files import failure, order, stored, write
-from shop import DEFINITIONS, LANDING_TABLES, orders_table
+from shop import DEFINITIONS, orders_table
 
 from postgres_loader import LandingZoneResource, assets
 from postgres_loader.errors import BadInput, LandingZoneError, LandingZoneUnavailable, LoaderError
@@ -60,11 +60,6 @@ def requested(instance: dg.DagsterInstance, landing: Path) -> list[dg.RunRequest
 
 def attempts(result: dg.ExecuteInProcessResult) -> int:
     return 1 + len([e for e in result.all_events if e.event_type_value == "STEP_RESTARTED"])
-
-
-def test_the_asset_waits_longer_and_longer() -> None:
-    policy = orders_table.op.retry_policy
-    assert policy is assets.RETRIES
 
 
 def test_a_session_that_is_ended_while_it_loads_is_followed_by_another(
@@ -191,10 +186,3 @@ def test_errors_that_may_pass(warehouse: PostgresResource, statement: str, expec
     ):
         cursor.execute(statement)
     assert may_pass(caught.value) is expected
-
-
-def test_tables_of_the_sensor() -> None:
-    sensor = DEFINITIONS.get_repository_def().get_sensor_def("landing_zone_sensor")
-    assert len(LANDING_TABLES) == len(
-        sensor.asset_selection.resolve(DEFINITIONS.resolve_asset_graph())
-    )

@@ -70,7 +70,7 @@ def as_csv(rows: Sequence[Row], bad: bool) -> bytes:
 def as_jsonl(rows: Sequence[Row], bad: bool) -> bytes:
     names = VALUES.column_names
     records = [
-        dict(zip(names, (number, *(_plain(v) for v in row)), strict=True))
+        dict(zip(names, (number, *(_json(_plain(v)) for v in row)), strict=True))
         for number, row in enumerate(rows)
     ]
     lines = [
@@ -100,6 +100,11 @@ def as_parquet(rows: Sequence[Row], bad: bool) -> bytes:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _json(value: Any) -> Any:
+    # JSON has no word for what is no number, so it is a text there.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_read(row: Row) -> tuple[Any, ...]:

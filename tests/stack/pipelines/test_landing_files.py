@@ -102,9 +102,13 @@ def test_a_new_file_of_a_day_is_loaded_and_nothing_else(stack: Stack) -> None:
         stack.compose("restart", "daemon")
         next_look(stack)
         assert [again.id for again in requested(stack, FILE)] == [run.id]
-    finally:
+        # A file that is moved away takes no rows along.
         delete(stack, FILE)
         launch_partition(stack, "orders_table", QUIET_DAY).wait()
+        assert orders_by_day(stack) == others | {QUIET_DAY: 1}
+    finally:
+        delete(stack, FILE)
+        stack.sql("DELETE FROM raw.orders WHERE order_id = 900001")
     assert orders_by_day(stack) == others
 
 

@@ -56,7 +56,8 @@ def test_an_api_that_stays_down_fails_the_run_and_keeps_the_table(
     users_api.clear()
     users_api.expect_request("/users").respond_with_data("down", status=503)
     run = launch(stack, "elt", "sync_users_job")
-    run.wait("FAILURE")
+    # After the step's own retries, which take some minutes.
+    run.wait("FAILURE", seconds=480)
     assert users_api.url_for("/users").replace(users_api.host, "host.docker.internal") in run.text()
     assert "503" in run.text()
     assert rows(stack) == before

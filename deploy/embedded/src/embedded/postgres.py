@@ -23,6 +23,11 @@ def server_command(home: Home, port: int) -> list[str]:
         # Runs here open a connection for most statements, and half of its cost is hashing the
         # password 4096 times on both sides. Ours are random, so that nobody guesses them anyway.
         "scram_iterations": "1",
+        # A session whose client has vanished ends within seconds, as in docker-compose.yml.
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "client_connection_check_interval": "5s",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

@@ -15,7 +15,6 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.ddl import exists
-from postgres_loader.errors import BadInput
 from postgres_loader.landing_files import midnight
 from postgres_loader.merging import AllBut, Range, Window
 from postgres_loader.staging import related
@@ -26,7 +25,7 @@ class Scope(Protocol):
     """What a load replaces, decided by the load's cursor in two steps."""
 
     def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
-        """Before the source is opened. Raises BadInput when the load is not to be."""
+        """Before the source is opened."""
 
     def settle(self, cursor: Cursor, target: sql.Identifier) -> Range:
         """When its rows are staged: the last word. Rows that go directly into a table that has
@@ -57,56 +56,38 @@ class WholeTable:
     """The whole table, or the one `day` of it, from the file of the whole table.
 
     `own` are the days that have files of their own now. With `takes_all`, it takes over all other
-    days. After the load, `left` are the remembered days that it has something else to say about,
-    and that stayed as they were.
+    days. After the load, `left` are the remembered days that stayed as they were although it has
+    something else to say about them, or was loaded for the day.
     """
 
-    uri: str
     table: Table
     written: datetime
     day: date | None = None
     own: Sequence[date] = ()
     takes_all: bool = False
-    allowed_by: str = ""
     left: list[date] = field(default_factory=list)
     _older: list[date] = field(default_factory=list)
     _newer: list[date] = field(default_factory=list)
 
     def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
-        found = _remembered(cursor, target, self.own)
-        if self.day:
-            found = {day: files for day, files in found.items() if day == self.day}
+        found = _remembered(cursor, target, self.own, self.day)
         if self.takes_all:
             _forget(cursor, target, list(found))
             found = {}
-        self._older = [day for day, (_, written) in found.items() if written >= self.written]
+        self._older = [day for day, written in found.items() if written >= self.written]
         self._newer = [day for day in found if day not in self._older]
-        if self.day is None:
-            days = (*self.own, *found)
-            return AllBut(days) if days else None
-        if self._older:
-            self._refuse(f"it was not written after {found[self.day][0]}")
-        return _window(self.day)
+        return self._all_but([*self.own, *found])
 
     def settle(self, cursor: Cursor, target: sql.Identifier) -> Range:
         present = _staged_days(cursor, target, self.table, [*self._older, *self._newer])
-        taken = [day for day in self._newer if day in present]
-        if self.day:
-            if self._newer and not taken:
-                self._refuse("it has no row of the day")
-            _forget(cursor, target, taken)
-            return _window(self.day)
-        _forget(cursor, target, taken)
+        _forget(cursor, target, [day for day in self._newer if day in present])
         kept = [day for day in self._newer if day not in present]
-        self.left = sorted([*kept, *(day for day in self._older if day in present)])
-        return AllBut((*self.own, *self._older, *kept))
+        self.left = sorted([*kept, *(day for day in self._older if self.day or day in present)])
+        return self._all_but([*self.own, *self._older, *kept])
 
-    def _refuse(self, reason: str) -> None:
-        raise BadInput(
-            self.uri,
-            f"{self.day} keeps the rows of its own files, which are not in the landing zone any "
-            f"more: {reason}. Fix: put the day's files back. {self.allowed_by}".rstrip(),
-        )
+    def _all_but(self, days: Sequence[date]) -> Range:
+        window = _window(self.day) if self.day else None
+        return AllBut(tuple(days), window) if days else window
 
 
 def _window(day: date, *, exact: bool = False) -> Window:
@@ -131,18 +112,20 @@ def _remember(cursor: Cursor, target: sql.Identifier, own: OwnDay) -> None:
 
 
 def _remembered(
-    cursor: Cursor, target: sql.Identifier, without: Sequence[date]
-) -> dict[date, tuple[str, datetime]]:
-    """For each remembered day, its files and the time after which another file is newer."""
+    cursor: Cursor, target: sql.Identifier, without: Sequence[date], only: date | None
+) -> dict[date, datetime]:
+    """For each remembered day the time after which another file is newer."""
     relation = _relation(target)
     if not exists(cursor, relation):
         return {}
     if not exists(cursor, target):
         # Somebody dropped the table: there is nothing left to be kept.
         cursor.execute(sql.SQL("DELETE FROM {}").format(relation))
-    statement = sql.SQL("SELECT day, files, written FROM {} WHERE day <> ALL (%s::date[])")
-    cursor.execute(statement.format(relation), (list(without),))
-    return {day: (files, written) for day, files, written in cursor.fetchall()}
+    statement = sql.SQL(
+        "SELECT day, written FROM {} WHERE day <> ALL (%s::date[]) AND day = coalesce(%s, day)"
+    )
+    cursor.execute(statement.format(relation), (list(without), only))
+    return dict(cursor.fetchall())
 
 
 def _forget(cursor: Cursor, target: sql.Identifier, days: Sequence[date]) -> None:

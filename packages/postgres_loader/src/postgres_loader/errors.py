@@ -63,7 +63,6 @@ class BadInput(LoaderError):
         record: int | None = None,
         column: str | None = None,
         value: str | None = None,
-        **details: int,
     ) -> None:
         places = {"line": line, "record": record, "column": column}
         where = "".join(f", {kind} {place}" for kind, place in places.items() if place is not None)
@@ -74,5 +73,8 @@ class BadInput(LoaderError):
             record=record,
             column=column,
             value=value,
-            **details,
         )
+
+
+class MassDeletion(BadInput):
+    """A load would delete more of the table's rows than it may."""

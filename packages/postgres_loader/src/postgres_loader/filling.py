@@ -25,7 +25,7 @@ from postgres_loader.tables import Column
 
 # Of less, one session has the most done before another one is there.
 SHARED_FROM_BYTES = 1024 * 1024
-_SHARED_SETTINGS = ("timezone", "search_path", "lock_timeout")
+_SHARED_SETTINGS = ("timezone", "datestyle", "search_path", "lock_timeout")
 
 
 def fill_new(

@@ -16,6 +16,7 @@ from postgres_loader.errors import (
     LandingZoneError,
     LandingZoneUnavailable,
     LoaderError,
+    MassDeletion,
 )
 from postgres_loader.landing_files import Part, parts
 from postgres_loader.landing_zone import FileInfo, LandingZone, no_such_file
@@ -23,6 +24,9 @@ from postgres_loader.loading import LoadResult, load
 from postgres_loader.settling import still_growing
 from postgres_loader.sources import CopySource, open_table_source
 from postgres_loader.tables import Table
+
+DAYS_SHOWN = 20
+TAKE_ALL = "days_from_whole_file: true"
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,13 @@ def load_from_landing_zone(
                 scope=scope,
                 max_rejected_share=allowed.max_rejected_share,
                 max_deleted_share=allowed.max_deleted_share,
-                allowed_by="If the rows are really gone, "
-                + _launch(table, part.day, "max_deleted_share: 1"),
             )
+        except MassDeletion as error:
+            connection.rollback()
+            uris = ", ".join(zone.uri_of(name) for name in part.files)
+            launch = _launch(table, part.day, "max_deleted_share: 1")
+            said = f"{uris}: {error}. If it is right, {launch}"
+            outcome.failures.append(LoaderError(said, **error.details))
         except (BadInput, LandingZoneError) as error:
             connection.rollback()
             outcome.failures.append(error)
@@ -128,11 +136,14 @@ def left_alone(table: Table, outcome: Outcome) -> str | None:
     """A sentence about the days that the file of the whole table has left alone."""
     if not outcome.left:
         return None
-    days = ", ".join(map(str, outcome.left[:20])) + (", …" if len(outcome.left) > 20 else "")
+    shown = ", ".join(map(str, outcome.left[:DAYS_SHOWN]))
+    more = len(outcome.left) - DAYS_SHOWN
+    days = f"{shown} and {more} more" if more > 0 else shown
     return (
-        f"{len(outcome.left)} days keep the rows of their own files, which have been moved away, "
-        f"although the file of the whole table has others: {days}. If it is right, "
-        + _launch(table, None, "days_from_whole_file: true")
+        f"raw.{table.name} keeps the rows that files of their own had of {days}; these files are "
+        "not in the landing zone any more, and the file of the whole table was not written after "
+        "them, or has no rows of the days. To take the days from it nevertheless, "
+        + _launch(table, outcome.left[0] if len(outcome.left) == 1 else None, TAKE_ALL)
     )
 
 
@@ -172,14 +183,11 @@ def _scope(
         return OwnDay(part.day, part.files, max(written))
     (name,) = part.files
     return WholeTable(
-        zone.uri_of(name),
         table,
         files[name].modified,
         day=part.day,
         own=part.own_days,
         takes_all=allowed.days_from_whole_file,
-        allowed_by=f"To load the day from {name}, "
-        + _launch(table, part.day, "days_from_whole_file: true"),
     )
 
 

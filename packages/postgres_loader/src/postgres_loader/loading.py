@@ -17,13 +17,13 @@ from postgres_loader.ddl import Conformed, conform, exists, fill, names
 from postgres_loader.errors import RejectedRow, WarehouseUnavailable
 from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
-from postgres_loader.mass_deletion import refuse_mass_deletion
 from postgres_loader.merging import Merge, Merged, Missing, Range, Window, refuse_outside
 from postgres_loader.outages import warehouse_error
 from postgres_loader.rejects import keep, stage_good_rows
 from postgres_loader.sources import CopySource
 from postgres_loader.staging import Staged, refuse_no_rows, related, shared_relation, stage
 from postgres_loader.tables import Table
+from postgres_loader.times import date_style
 from postgres_loader.versions import version
 
 __all__ = ["LoadResult", "Window", "load"]
@@ -80,7 +80,6 @@ def load(
     lock_timeout_s: int = 600,
     max_rejected_share: float | None = None,
     max_deleted_share: float | None = None,
-    allowed_by: str = "",
 ) -> LoadResult:
     """Merge a source into `schema.table` by primary key, in a transaction of its own.
 
@@ -91,10 +90,11 @@ def load(
     other rows are left out, or refused if the window is `exact`; a `scope` decides about that in
     the load's own transaction. Several sources, opened one after the other, are taken for one.
 
+    A load that would delete more than `max_deleted_share` (0 to 1) of the rows, or than the table
+    declares, and 100 rows at least, is refused with BadInput.
+
     Bad rows are put into `<table>_rejected`, where they replace those of the same source's last
     load, unless they are more than `max_rejected_share` of all, or than the table declares.
-    A load that would delete more than `max_deleted_share` of the rows that it replaces, or than
-    the table declares, is refused; `allowed_by` then says how to let it through once.
 
     Readers are never blocked, and see all old rows or all new ones, whatever their isolation
     level; that is why rows are merged rather than the table truncated or swapped, and it also
@@ -109,15 +109,10 @@ def load(
     if window and not table.day_column:
         raise ValueError(f"{table.name} is declared without day_column, so has no window")
     sources = [open_source] if callable(open_source) else list(open_source)
-    max_rejected, max_deleted = (
-        declared if given is None else given
-        for given, declared in (
-            (max_rejected_share, table.max_rejected_share),
-            (max_deleted_share, table.max_deleted_share),
-        )
-    )
+    if max_deleted_share is None:
+        max_deleted_share = table.max_deleted_share
     options = _Options(
-        missing, window, scope, lock_timeout_s, max_rejected, max_deleted, allowed_by
+        missing, window, scope, lock_timeout_s, max_rejected_share, max_deleted_share
     )
     try:
         try:
@@ -138,9 +133,8 @@ class _Options(NamedTuple):
     window: Range
     scope: Scope | None
     lock_timeout_s: int
-    max_rejected_share: float
+    max_rejected_share: float | None
     max_deleted_share: float
-    allowed_by: str
 
 
 def _load(
@@ -156,27 +150,27 @@ def _load(
     with connection.cursor() as cursor:
         # The lock comes before the file is opened: of two loads at once, the one that commits
         # last has also read last.
-        _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s)
+        _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s, date_style(table))
         alone = len(sources) == 1
         if options.scope:
             options = options._replace(window=options.scope.begin(cursor, target))
-        exact = isinstance(options.window, Window) and options.window.exact
-        direct = options.window is None and alone
-        uris = []
+        window = options.window
+        exact = isinstance(window, Window) and window.exact
+        direct = window is None and alone
 
         def stage_one(source: CopySource) -> Staged:
-            uris.append(source.uri)
             if careful:
                 share = options.max_rejected_share
+                share = table.max_rejected_share if share is None else share
                 staged = stage_good_rows(cursor, target, table, source, share)
             else:
                 staged = stage(cursor, target, table, source, direct=direct, alone=alone)
                 source.verify()
                 keep(cursor, target, source.uri, None)
             refuse_no_rows(staged, source, target, table, of_a_day=exact)
-            if isinstance(options.window, Window) and exact:
+            if isinstance(window, Window) and exact:
                 staging = related(target, "staging")
-                refuse_outside(cursor, staging, table, options.window, source.uri)
+                refuse_outside(cursor, staging, table, window, source.uri)
             return staged
 
         gathered = gather(cursor, target, table, sources, stage_one)
@@ -184,7 +178,7 @@ def _load(
         drop_shared(cursor, shared_relation(target))
         if options.scope and not staged.direct:
             options = options._replace(window=options.scope.settle(cursor, target))
-        merged, conformed = _merge(cursor, target, table, staged, options, uris)
+        merged, conformed = _merge(cursor, target, table, staged, options)
         changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)
         preview = _preview(cursor, target, table)
@@ -210,34 +204,31 @@ def _load(
 
 
 def _merge(
-    cursor: Cursor,
-    target: sql.Identifier,
-    table: Table,
-    staged: Staged,
-    options: _Options,
-    uris: Sequence[str],
+    cursor: Cursor, target: sql.Identifier, table: Table, staged: Staged, options: _Options
 ) -> tuple[Merged, Conformed]:
     staging = related(target, "staging")
     columns = (*table.column_names, *staged.extra)
-    merge = Merge(cursor, table, target, staging, columns, options.window, staged.spared)
+    merge = Merge(
+        cursor,
+        table,
+        target,
+        staging,
+        columns,
+        options.window,
+        staged.spared,
+        options.max_deleted_share,
+    )
     if staged.direct:
         return merge.first(staged.rows), Conformed(staged.extra, changed=False)
     # Any row that the table has may be one of those that could not be read.
     missing = "keep" if staged.unidentified else options.missing
     all_anew = missing == "delete" and options.window is None and not staged.rejected
-    # A table that is made anew has lost its rows before they can be compared.
-    before = _count(cursor, target) if all_anew else 0
+    before = merge.rows() if all_anew and exists(cursor, target) else 0
     conformed = conform(cursor, target, table, staged.extra, keep_rows=not all_anew)
+    # A table that is made anew has lost its rows before they could be compared.
+    if conformed.changed:
+        merge.refuse_mass_deletion(before - staged.rows, before)
     merged = merge.run(missing, staged.rows)
-    refuse_mass_deletion(
-        ".".join(target.strings),
-        uris,
-        options.window,
-        max(merged.deleted, before - staged.rows),
-        max(merged.known, before),
-        options.max_deleted_share,
-        options.allowed_by,
-    )
     fill(cursor, target, conformed.unfilled)
     for relation in (staging, staged.spared):
         if relation:
@@ -245,8 +236,9 @@ def _merge(
     return merged, conformed
 
 
-def _begin(cursor: Cursor, name: str, lock_timeout_s: int) -> None:
+def _begin(cursor: Cursor, name: str, lock_timeout_s: int, date_style: str) -> None:
     settings = {
+        "datestyle": date_style,
         # What a source says without a time zone is UTC, and so are days.
         "timezone": "UTC",
         "lock_timeout": f"{lock_timeout_s}s",
@@ -278,20 +270,11 @@ def _clean_up(connection: Connection, target: sql.Identifier) -> None:
         connection.commit()
 
 
-def _count(cursor: Cursor, target: sql.Identifier) -> int:
-    if not exists(cursor, target):
-        return 0
-    cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(target))
-    return int((cursor.fetchone() or (0,))[0])
-
-
 def _preview(cursor: Cursor, target: sql.Identifier, table: Table) -> list[tuple[Any, ...]]:
-    # As text: not every time of PostgreSQL's is one that Python knows.
-    shown = [sql.SQL("{}::text").format(sql.Identifier(name)) for name in table.column_names]
-    statement = sql.SQL("SELECT {} FROM {} AS present ORDER BY {} LIMIT {}").format(
-        sql.SQL(", ").join(shown),
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT {}").format(
+        names(table.column_names),
         target,
-        names(table.primary_key, "present"),
+        names(table.primary_key),
         sql.Literal(PREVIEW_ROWS),
     )
     cursor.execute(statement)

@@ -9,7 +9,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.ddl import names
-from postgres_loader.errors import BadInput
+from postgres_loader.errors import BadInput, MassDeletion
 from postgres_loader.tables import MISSING_SINCE, Table
 
 Missing = Literal["keep", "delete", "mark"]
@@ -36,13 +36,14 @@ class Window:
 
 @dataclass(frozen=True)
 class AllBut:
-    """All rows but those of the given UTC days; rows without a day, or at infinity, are among them.
+    """All rows, or those `within` a window, but for those of the given UTC days.
 
-    A row of the table that is of one of these days is not changed, whatever day its key has in the
-    source.
+    Rows without a day are among them. A row of the table that is of one of the days is not changed,
+    whatever day its key has in the source.
     """
 
     days: tuple[datetime.date, ...]
+    within: Window | None = None
 
 
 # None is all rows.
@@ -51,10 +52,7 @@ Range = Window | AllBut | None
 
 @dataclass(frozen=True)
 class Merged:
-    """Counts of rows; `days` has the number of rows there are now, of each day that changed.
-
-    `known` rows were there before, of those that may be deleted.
-    """
+    """Counts of rows; `days` has the number of rows there are now, of each day that changed."""
 
     inserted: int = 0
     updated: int = 0
@@ -62,7 +60,6 @@ class Merged:
     marked: int = 0
     outside: int = 0
     days: dict[datetime.date, int] = field(default_factory=dict)
-    known: int = 0
 
     @property
     def changed(self) -> bool:
@@ -73,6 +70,8 @@ class Merge:
     """A merge by primary key of `staging` into `target`, both with the given columns.
 
     Keys in the table `spared`, where there is one, do not count as missing.
+
+    `run()` raises MassDeletion where it would delete more than `max_deleted_share` of the rows.
     """
 
     def __init__(
@@ -84,8 +83,11 @@ class Merge:
         columns: Sequence[str],
         window: Range = None,
         spared: sql.Identifier | None = None,
+        max_deleted_share: float = 1,
     ) -> None:
         self._cursor = cursor
+        self._name = ".".join(target.strings)
+        self._max_deleted_share = max_deleted_share
         self._table = table
         self._window = window
         assignments = [
@@ -113,10 +115,6 @@ class Merge:
             # A window takes a key from other days. AllBut leaves other days as they are.
             "movable": _within("present", table, window if isinstance(window, AllBut) else None),
             "day": sql.Identifier(table.day_column or ""),
-            # Null for what is no day of the calendar: null, infinity, a year of five digits.
-            "date": sql.SQL(
-                "CASE WHEN {day} >= '0001-01-01' AND {day} < '10000-01-01' THEN {day}::date END"
-            ).format(day=sql.Identifier("present", table.day_column or "")),
             "mark": sql.Identifier(MISSING_SINCE),
             "marked": sql.SQL(
                 f"present.{MISSING_SINCE} IS NOT NULL" if table.marks_missing else "false"
@@ -133,27 +131,38 @@ class Merge:
         # Others may read but not write until the end of the transaction: what is decided here
         # row by row would otherwise not hold against a row that somebody else just put there.
         self._execute("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")
-        known = 0
-        if missing == "delete":
-            known = self._number("SELECT count(*) FROM {target} AS present WHERE {present_within}")
         days = self._left_days()
         updated = self._update(days) if self._updates else 0
         # Where every row was there and differs, none is new: that is not worth another join.
         inserted = 0 if updated == staged else self._write(_INSERT, days)
-        if missing != "keep" and not self._window and self._rows() == staged:
+        if missing != "keep" and not self._window and self.rows() == staged:
             missing = "keep"  # all staged rows are there now, so no others are
         deleted = self._write(_DELETE, days) if missing == "delete" else 0
+        if deleted >= GUARDED_FROM_ROWS:
+            left = self._number("SELECT count(*) FROM {target} AS present WHERE {present_within}")
+            self.refuse_mass_deletion(deleted, left - inserted + deleted)
         marked = self._write(_MARK, days) if missing == "mark" else 0
         outside = self._number(_OUTSIDE) if self._window else 0
-        return Merged(inserted, updated, deleted, marked, outside, self._count(days), known)
+        return Merged(inserted, updated, deleted, marked, outside, self._count(days))
+
+    def refuse_mass_deletion(self, deleted: int, before: int) -> None:
+        """Raises MassDeletion when that many of the rows there were `before` are too many."""
+        if deleted >= GUARDED_FROM_ROWS and deleted > self._max_deleted_share * before:
+            raise MassDeletion(
+                self._name,
+                f"{deleted} of its {before} rows are not in the source and would be deleted, more "
+                f"than the share of {self._max_deleted_share:.0%} that one load may delete; "
+                "nothing was changed",
+            )
 
     def first(self, rows: int) -> Merged:
         """What it amounts to that `rows` are in a table that was empty."""
         if not self._table.day_column:
             return Merged(inserted=rows)
-        self._execute("SELECT {date}, count(*) FROM {target} AS present GROUP BY 1")
-        found = [(day, count) for day, count in self._cursor.fetchall() if day is not None]
-        return Merged(inserted=rows, days=dict(sorted(found)))
+        self._execute(
+            "SELECT {day}::date, count(*) FROM {target} WHERE {day} IS NOT NULL GROUP BY 1"
+        )
+        return Merged(inserted=rows, days=dict(sorted(self._cursor.fetchall())))
 
     def _update(self, days: set[datetime.date]) -> int:
         # A hash join takes the rows as the file has them; any other takes them by key, which the
@@ -164,7 +173,8 @@ class Merge:
         self._execute("SET LOCAL enable_hashjoin = on")
         return updated
 
-    def _rows(self) -> int:
+    def rows(self) -> int:
+        """How many rows the table has."""
         return self._number("SELECT count(*) FROM {target}")
 
     def _left_days(self) -> set[datetime.date]:
@@ -173,7 +183,7 @@ class Merge:
             return set()
         self._execute(
             """
-            SELECT DISTINCT {date}
+            SELECT DISTINCT present.{day}::date
             FROM {target} AS present JOIN {staging} AS incoming ON {same_key}
             WHERE {incoming_within} AND {movable} AND present.{day} IS DISTINCT FROM incoming.{day}
             """
@@ -186,7 +196,7 @@ class Merge:
             self._execute(statement)
             return int(self._cursor.rowcount)
         self._execute(
-            f"WITH written AS ({statement} RETURNING {{date}} AS day) "
+            f"WITH written AS ({statement} RETURNING present.{{day}}::date AS day) "
             "SELECT day, count(*) FROM written GROUP BY day"
         )
         found = self._cursor.fetchall()
@@ -197,7 +207,7 @@ class Merge:
         days = {day for day in days if day is not None}
         if not days:
             return {}
-        self._execute("SELECT {date}, count(*) FROM {target} AS present GROUP BY 1")
+        self._execute("SELECT {day}::date, count(*) FROM {target} GROUP BY 1")
         counts = dict(self._cursor.fetchall())
         return {day: counts.get(day, 0) for day in sorted(days)}
 
@@ -243,6 +253,8 @@ _EXACT_TYPES = frozenset(
         *("date", "timestamp with time zone", "timestamp without time zone"),
     )
 )
+# Of fewer rows, half may well go in a day.
+GUARDED_FROM_ROWS = 100
 _OUTSIDE = """
     SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE
         OR EXISTS (SELECT FROM {target} AS present WHERE {same_key} AND NOT {movable})
@@ -285,12 +297,12 @@ def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
 def _within(row: str, table: Table, window: Range) -> sql.Composable:
     if window is None:
         return sql.SQL("true")
+    day = sql.Identifier(row, table.day_column or "")
     if isinstance(window, AllBut):
-        return sql.SQL("({day} IS NULL OR {day}::date <> ALL ({days}::date[]))").format(
-            day=sql.Identifier(row, table.day_column or ""), days=sql.Literal(list(window.days))
+        others = sql.SQL("(({day} IS NULL OR {day}::date <> ALL ({days}::date[])) AND {within})")
+        return others.format(
+            day=day, days=sql.Literal(list(window.days)), within=_within(row, table, window.within)
         )
     return sql.SQL("({day} >= {start} AND {day} < {end})").format(
-        day=sql.Identifier(row, table.day_column or ""),
-        start=sql.Literal(window.start),
-        end=sql.Literal(window.end),
+        day=day, start=sql.Literal(window.start), end=sql.Literal(window.end)
     )

@@ -10,6 +10,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from postgres_loader import times
 from postgres_loader.copying import copy, reason
 from postgres_loader.ddl import add_key, exists, make, names
 from postgres_loader.errors import BadInput, RejectedRow
@@ -90,13 +91,29 @@ def _judge(
     cursor: Cursor, texts: sql.Identifier, bad: sql.Identifier, table: Table, taken: Sequence[str]
 ) -> None:
     """Put the rows into `bad` of which a value is not one of its column's type."""
-    checks, values = [], []
+    checks, values, timed = [], [], []
+    time = rf"^\s*(?:{times.pattern(table)})\s*$"
     for number, column in enumerate(table.columns, start=1):
         name, case = sql.Identifier(column.name), sql.Literal(number)
         values.append(sql.SQL("WHEN {} THEN {}").format(case, name))
+        if column.type in times.TYPES:
+            timed.append(number)
+            checks.append(sql.SQL("WHEN {} !~ {} THEN {}").format(name, sql.Literal(time), case))
         if column.type != "text":
             valid = sql.SQL("WHEN NOT pg_input_is_valid({}, {}) THEN {}")
             checks.append(valid.format(name, sql.Literal(column.type), case))
+        if column.type in times.TYPES:
+            # Of what is valid only: a CASE asks in this order.
+            beyond = sql.SQL("WHEN {0}::{1} < {2} OR {0}::{1} >= {3} THEN {4}")
+            checks.append(
+                beyond.format(
+                    name,
+                    sql.SQL(column.type),
+                    sql.Literal(times.FIRST),
+                    sql.Literal(times.END),
+                    case,
+                )
+            )
         if not column.nullable:
             checks.append(sql.SQL("WHEN {} IS NULL THEN {}").format(name, case))
     statement = sql.SQL(_JUDGE).format(
@@ -108,6 +125,9 @@ def _judge(
         names=sql.Literal(list(table.column_names)),
         types=sql.Literal([column.type for column in table.columns]),
         nothing=sql.Literal(NOTHING_THERE),
+        timed=sql.Literal(timed),
+        time=sql.Literal(time),
+        no_time=sql.Literal(times.reason(table)),
         limit=sql.Literal(TEXT_LIMIT),
     )
     cursor.execute(statement)
@@ -201,6 +221,8 @@ def _too_many(
     line, column, value, said, _ = shown[0]
     if rejected == 1:
         return source.bad_input(said, line, column, value)
+    if rejected == total:
+        said = f"all {total} rows are bad: {said}"
     counted = (
         f"{said}; this is the first of {rejected} bad rows among {total}, and no more than "
         f"{max_share:.2%} of the rows may be bad"
@@ -247,17 +269,24 @@ _JUDGE = """
         left(__value, {limit}),
         coalesce(
             __reason,
+            CASE WHEN __timed AND __value !~ {time} THEN {no_time} END,
             (
-                SELECT nullif(concat_ws('; ', message, detail, hint), '')
+                -- For times, the hint advises a setting that nobody has here.
+                SELECT nullif(
+                    concat_ws('; ', message, detail, CASE WHEN NOT __timed THEN hint END), ''
+                )
                 FROM pg_input_error_info(__value, ({types}::text[])[__column])
             ),
+            CASE WHEN __timed AND __value IS NOT NULL THEN {no_time} END,
             {nothing}
         ),
         coalesce(
             __record,
             left((SELECT row_to_json(record)::text FROM (SELECT {columns}) AS record), {limit})
         )
-    FROM judged CROSS JOIN LATERAL (SELECT CASE __column {values} END) AS chosen (__value)
+    FROM judged CROSS JOIN LATERAL (
+        SELECT CASE __column {values} END, coalesce(__column = ANY ({timed}::int[]), false)
+    ) AS chosen (__value, __timed)
     WHERE __reason IS NOT NULL OR __column IS NOT NULL
 """
 _DUPLICATES = """

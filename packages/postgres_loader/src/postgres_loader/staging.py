@@ -7,7 +7,8 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from postgres_loader.copying import copy, judged
+from postgres_loader import times
+from postgres_loader.copying import BadData, copy, judged
 from postgres_loader.ddl import add_key, conforms, describe, exists, table_columns
 from postgres_loader.errors import BadInput, RejectedRow
 from postgres_loader.filling import fill_new
@@ -64,10 +65,12 @@ def stage(
     shared = shared_relation(target) if alone else None
     if direct and wanted == set(source.columns) and _is_empty(cursor, target, table, source.extra):
         rows = _copy_directly(cursor, target, table, source, shared)
+        _check_times(cursor, target, table)
         return Staged(rows, source.extra, direct=True)
     staging = related(target, "staging")
     columns = staging_columns(table, source.columns)
     rows = fill_new(cursor, staging, columns, source, unlogged=True, shared=shared)
+    _check_times(cursor, staging, table)
     try:
         extra = source.extra + spread(cursor, staging, source)
         cursor.execute(add_key(staging, table))
@@ -108,6 +111,14 @@ def refuse_no_rows(
 
     `of_a_day` says that the source is a file of one day.
     """
+    if staged.rows == 0 and staged.rejected:
+        first = staged.rejected_rows[0]
+        raise source.bad_input(
+            f"all {staged.rejected} rows are bad: {first.reason}",
+            first.line,
+            first.column,
+            first.value,
+        )
     if staged.rows or table.may_be_empty or (of_a_day and table.days_may_be_empty):
         return
     name = ".".join(target.strings)
@@ -117,6 +128,23 @@ def refuse_no_rows(
         f"there is not a single row; {name} keeps those it has. If that is right, declare the "
         f"table with {declaration}",
     )
+
+
+def _check_times(cursor: Cursor, relation: sql.Identifier, table: Table) -> None:
+    """Raises BadData when there is a time that not every reader can hold: infinity, or a year
+    before 1 or after 9999."""
+    timed = times.columns(table)
+    if not timed:
+        return
+    beyond = sql.SQL("({0} < {1} OR {0} >= {2})")
+    beyonds = [
+        beyond.format(sql.Identifier(name), sql.Literal(times.FIRST), sql.Literal(times.END))
+        for name in timed
+    ]
+    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})")
+    cursor.execute(statement.format(relation, sql.SQL(" OR ").join(beyonds)))
+    if cursor.fetchone() == (True,):
+        raise BadData("there is a time before the year 1, after 9999, or infinite")
 
 
 def _is_empty(cursor: Cursor, target: sql.Identifier, table: Table, extra: Sequence[str]) -> bool:

@@ -24,12 +24,14 @@ def refuse_mass_vanishing(
     """Raise LoaderError when too many of the table's rows are not among the source's `keys`.
 
     `max_missing_share` (0 to 1) is of the rows that are not marked as missing yet; `allowed_by`
-    says how to let it through once. Exactly that share passes. The table's primary key is one column. Nothing is written;
-    called while a load holds its lock, it sees what that load will mark.
+    says how to let it through once. Exactly that share passes. The table's primary key is one
+    column. Nothing is written; called while a load holds its lock, it sees what it will mark.
     """
     (key_column,) = table.primary_key
     key_type = next(column.type for column in table.columns if column.name == key_column)
-    texts = {key: _as_postgres_shows(key, key_type) for key in map(str, keys)}
+    # Who has no key at all is the load's to reject, and not of another type.
+    given = [str(key) for key in keys if key is not None]
+    texts = {key: _as_postgres_shows(key, key_type) for key in given}
     unreadable = [key for key, text in texts.items() if text is None]
     target = sql.Identifier(schema, table.name)
     # As JSON, since a table from before there were marks has no such column.

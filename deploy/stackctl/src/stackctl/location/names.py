@@ -22,7 +22,18 @@ _POSTGRES = {
 _HOSTS = {"localhost", "host", "ip6", "gateway", "default", "bridge", "none"}
 _OURS = {
     *("stackctl", "control_plane", "compose_run_launcher", "embedded", "worker"),
-    *("tests", "src", "defs", "app", "home", "python", "code_locations", "packages", "deploy", "all"),
+    *(
+        "tests",
+        "src",
+        "defs",
+        "app",
+        "home",
+        "python",
+        "code_locations",
+        "packages",
+        "deploy",
+        "all",
+    ),
     "live",
 }
 # Modules whose distribution has another name.

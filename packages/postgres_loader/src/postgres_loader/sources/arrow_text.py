@@ -46,10 +46,32 @@ def as_text(name: str, array: pa.Array) -> pa.Array:
         raise UnsupportedType(name, kind) from None
 
 
+def whole_numbers(array: pa.Array, text: pa.Array) -> pa.Array:
+    """The texts, with whole numbers as integers are written: 12, not 12.000 or 1.2e+10.
+
+    Other tools keep integers with nulls as floats, and keys as decimals. What has a fraction, or
+    is beyond the integers that a double holds exactly, stays as it is, for PostgreSQL to refuse.
+    """
+    if pt.is_decimal(array.type):
+        return pc.replace_substring_regex(text, r"\.0+$", "")
+    if not pt.is_floating(array.type):
+        return text
+    values = array.cast(pa.float64())
+    whole = pc.and_(pc.equal(pc.trunc(values), values), pc.less(pc.abs(values), 2.0**53))
+    integers = pc.if_else(whole, values, None).cast(pa.int64())
+    return pc.coalesce(integers.cast(pa.large_string()), text)
+
+
 def needs_escapes(kind: pa.DataType) -> bool:
     """Whether texts of that type may have characters that COPY's text format escapes."""
     plain = (pt.is_integer, pt.is_floating, pt.is_boolean, pt.is_decimal, pt.is_temporal)
     return not any(is_kind(kind) for is_kind in plain)
+
+
+def all_match(texts: pa.Array, pattern: str) -> bool:
+    """Whether every text, nulls aside, is one that the pattern matches from end to end."""
+    found = pc.match_substring_regex(texts, rf"^\s*(?:{pattern})\s*$")
+    return pc.all(found, min_count=0).as_py() is not False
 
 
 def copy_lines(texts: list[pa.Array], escaped: list[bool]) -> bytes:

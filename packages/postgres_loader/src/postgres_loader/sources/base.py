@@ -1,7 +1,9 @@
 """What a load needs to know of a source, and what the sources share."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from postgres_loader.errors import BadInput
@@ -12,6 +14,7 @@ from postgres_loader.tables import Table
 MAX_COLUMNS = 1500
 # PostgreSQL cuts longer names off.
 MAX_NAME_BYTES = 63
+_REAL = re.compile("[.eE]")
 # The stream's column for what JSON objects have beside the declared fields.
 MORE = "__more"
 
@@ -64,11 +67,15 @@ class CopySource(Stream, Protocol):
     uri: str
     columns: tuple[str, ...]
     extra: tuple[str, ...]
-    copy_options: str
-    rest_options: str
     newline: bytes
     quote: bytes
     failure: Exception | None
+
+    @property
+    def copy_options(self) -> str: ...
+
+    @property
+    def rest_options(self) -> str: ...
 
     @property
     def bytes_read(self) -> int: ...
@@ -148,6 +155,29 @@ def undeclared(
         return new, ()
     check_added(uri, new)
     return new, new
+
+
+INTEGER_TYPES = ("smallint", "integer", "bigint")
+# Above, a double no longer tells an integer from the next one.
+EXACT_BELOW = 2**53
+
+
+def integer_columns(table: Table) -> frozenset[str]:
+    """Names of the table's columns that hold integers."""
+    return frozenset(column.name for column in table.columns if column.type in INTEGER_TYPES)
+
+
+def as_integer(number: str) -> str:
+    """A JSON number as integers are written, if it is whole: `1.0` and `1e2` are 1 and 100.
+
+    Any other stays as it is, for PostgreSQL to refuse, and so does what a double cannot hold
+    exactly: who writes 1e300 did not mean an integer.
+    """
+    if not _REAL.search(number):
+        return number
+    value = Decimal(number)
+    whole = value == value.to_integral_value() and abs(value) < EXACT_BELOW
+    return str(int(value)) if whole else number
 
 
 def wrong_columns(table: Table, found: Sequence[str]) -> tuple[str, str] | None:

@@ -14,8 +14,11 @@ from postgres_loader.sources.base import (
     undeclared,
     wrong_columns,
 )
-from postgres_loader.sources.streams import LINE_LIMIT_BYTES, Counted, as_utf8, lines
+from postgres_loader.sources.csv_hints import hint, kind_of
+from postgres_loader.sources.csv_times import TimesCheck
+from postgres_loader.sources.streams import LINE_LIMIT_BYTES, Counted, any_lines, as_utf8
 from postgres_loader.tables import Table
+from postgres_loader.times import csv_rows
 
 # A header is a line; where this many bytes bring no end of line, the file is something else.
 HEADER_LIMIT_BYTES = 256 * 1024
@@ -23,18 +26,16 @@ _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 class CsvSource:
-    """A CSV file: comma-separated, with a header in any order, in UTF-8 or what the table says.
+    """A CSV file, with a header in any order; separated and encoded as the table says.
 
-    As COPY has it, an empty field is null and a quoted empty one is an empty string. For COPY the
-    rows are not parsed here, only streamed, so a row or a field may be as long as PostgreSQL
-    allows.
+    As COPY has it, an empty field is null and a quoted empty one is an empty string; but in a
+    nullable column that is not text, it is null as well: exports that quote everything have it
+    so. For COPY the rows are not parsed here, only streamed, so a row or a field may be as long as
+    PostgreSQL allows.
 
     Raises BadInput when the header lacks a column of the table, or has one that it refuses.
     """
 
-    # COPY reads the header too, and so counts lines as the file has them.
-    copy_options = "FORMAT csv, HEADER"
-    rest_options = "FORMAT csv"
     quote = b'"'
 
     def __init__(
@@ -56,17 +57,39 @@ class CsvSource:
         if not self._pending:
             size = self.bytes_read
             raise BadInput(uri, f"the file is empty, not even a header is there ({size} bytes)")
+        self._table = table
+        if kind := kind_of(self._pending):
+            raise BadInput(uri, f"this is not CSV but {kind}")
         header, self.newline = self._header()
         self._take_columns(header, table)
         self._last_bytes = b"\n"
+        self._nulled = {
+            column.name for column in table.columns if column.nullable and column.type != "text"
+        }
+        self._nulls = [number for number, name in enumerate(self.columns) if name in self._nulled]
+        self._times = TimesCheck(csv_rows(self.columns, table), uri)
+        self._times.skip(self._header_bytes)
 
     @property
     def bytes_read(self) -> int:
         return self._stored.bytes_read
 
+    @property
+    def copy_options(self) -> str:
+        # COPY reads the header too, and so counts lines as the file has them.
+        return f"{self.rest_options}, HEADER"
+
+    @property
+    def rest_options(self) -> str:
+        names = ", ".join(f'"{name}"' for name in self.columns if name in self._nulled)
+        force = f", FORCE_NULL ({names})" if names else ""
+        return f"FORMAT csv, DELIMITER E'\\x{ord(self._table.delimiter):02x}'{force}"
+
     def read(self, size: int = -1, /) -> bytes:
         try:
-            return self._read(size)
+            chunk = self._read(size)
+            self._times.take(chunk)
+            return chunk
         except Exception as error:
             self.failure = error
             raise
@@ -85,13 +108,15 @@ class CsvSource:
             if not content and expected > 1:
                 continue
             try:
-                values = _fields(content.decode())
+                values = _fields(content.decode(), self._table.delimiter)
             except UnicodeDecodeError as error:
                 byte = content[error.start]
                 reason = f'invalid byte sequence for encoding "UTF8": 0x{byte:02x}'
                 yield BadRow(line, reason, content.decode(errors="backslashreplace"))
                 continue
             if len(values) == expected:
+                for number in self._nulls:
+                    values[number] = values[number] or None
                 yield Row(line, values)
             else:
                 reason = "extra data after last expected column"
@@ -126,7 +151,7 @@ class CsvSource:
         begin, size, quoted = 1, 0, False
         record: list[bytes] = []
         stream = _Reading(self._read)
-        for line, content in enumerate(lines(self.uri, stream, self.newline), start=1):
+        for line, content in enumerate(any_lines(self.uri, stream), start=1):
             record.append(content)
             size += len(content)
             quoted ^= content.count(b'"') % 2 == 1
@@ -152,8 +177,10 @@ class CsvSource:
         if b"\0" in record:
             reason = "the header has NUL bytes; UTF-16 needs a byte order mark"
             raise BadInput(self.uri, reason, line=1)
+        self._header_bytes = len(record)
         try:
-            header = next(csv.reader([record.decode()], strict=True), [])
+            delimiter = self._table.delimiter
+            header = next(csv.reader([record.decode()], delimiter=delimiter, strict=True), [])
         except UnicodeDecodeError as error:
             reason = f"the file is not UTF-8: {error}; if it is meant to be in another encoding, "
             raise BadInput(self.uri, f"{reason}declare that of the table", line=1) from None
@@ -165,7 +192,8 @@ class CsvSource:
         check_count(self.uri, len(header))
         if wrong := wrong_columns(table, header):
             problem, column = wrong
-            reason = f"{problem}; the header is {shortened(','.join(header))!r}"
+            shown = shortened(table.delimiter.join(header))
+            reason = f"{problem}; the header is {shown!r}{hint(table, header)}"
             raise BadInput(self.uri, reason, line=1, column=column)
         self.new_columns, self.extra = undeclared(self.uri, table, header, line=1)
         wanted = {*table.column_names, *self.extra}
@@ -182,17 +210,17 @@ class _Reading:
         self.read = read
 
 
-def _fields(record: str) -> list[str | None]:
+def _fields(record: str, delimiter: str) -> list[str | None]:
     if '"' not in record:
-        return [field or None for field in record.split(",")]
+        return [field or None for field in record.split(delimiter)]
     fields: list[str | None] = []
     parts: list[str] = []
     quoted = False
-    for part in record.split(","):
+    for part in record.split(delimiter):
         parts.append(part)
         quoted ^= part.count('"') % 2 == 1
         if not quoted:
-            fields.append(_unquoted(",".join(parts)))
+            fields.append(_unquoted(delimiter.join(parts)))
             parts = []
     return fields
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Never
 
 from postgres_loader.errors import BadInput
 from postgres_loader.landing_zone import Readable
@@ -12,22 +12,31 @@ from postgres_loader.sources.base import (
     Row,
     RowError,
     TextSource,
+    as_integer,
     check_added,
     check_count,
     copy_line,
     in_chunks,
+    integer_columns,
     refuse_new,
     shortened,
 )
 from postgres_loader.sources.streams import Counted, as_utf8, lines
 from postgres_loader.tables import Table
+from postgres_loader.times import TextTimes
 
 
 class _Number(str):
     """A number as it is written: a float would lose digits, and an int has a limit."""
 
 
-_decode = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number).decode
+def _refuse_constant(name: str) -> Never:
+    raise TypeError(f"{name} is no JSON value")
+
+
+_decode = json.JSONDecoder(
+    parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant
+).decode
 
 
 class JsonlSource(TextSource):
@@ -52,8 +61,10 @@ class JsonlSource(TextSource):
         self._stored = Counted(stream)
         unpacked = unpack(self._stored) if unpack else self._stored
         self._stream = as_utf8(uri, unpacked, table.encoding)
+        self._integers = integer_columns(table)
         self._declared = frozenset(table.column_names)
         self._new: dict[str, None] = {}
+        self._times = TextTimes(table.column_names, table)
         more = (MORE,) if table.new_columns == "add" else ()
         self.columns = (*table.column_names, *more)
 
@@ -72,6 +83,8 @@ class JsonlSource(TextSource):
         for row in self.rows():
             if isinstance(row, BadRow):
                 raise RowError(self.uri, row.reason, line=row.line)
+            if wrong := self._times.first_wrong(row.values):
+                raise RowError(self.uri, wrong, line=row.line)
             yield copy_line(row.values)
 
     def rows(self) -> Iterator[Row | BadRow]:
@@ -100,7 +113,12 @@ class JsonlSource(TextSource):
         new = record.keys() - self._declared
         if new:
             self._meet([name for name in record if name in new], number)
-        values = [_text(record.get(name)) for name in self._table.column_names]
+        values = [
+            as_integer(value)
+            if isinstance(value := record.get(name), _Number) and name in self._integers
+            else _text(value)
+            for name in self._table.column_names
+        ]
         if self._table.new_columns == "add":
             more = {name: _text(record[name]) for name in record if name in new}
             values.append(json.dumps(more, ensure_ascii=False) if more else None)

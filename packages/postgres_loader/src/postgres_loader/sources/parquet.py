@@ -7,13 +7,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from postgres_loader import times
 from postgres_loader.errors import BadInput
 from postgres_loader.landing_zone import Readable
 from postgres_loader.sources.base import (
     BadRow,
     Row,
+    RowError,
     TextSource,
     check_count,
+    integer_columns,
     undeclared,
     wrong_columns,
 )
@@ -43,6 +46,7 @@ class ParquetSource(TextSource):
         self, uri: str, stream: Readable, table: Table, verify: Callable[[], None] | None = None
     ) -> None:
         super().__init__(uri, verify)
+        self._table = table
         # Imported here: it takes as long and as much memory as the rest of the location.
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -51,7 +55,14 @@ class ParquetSource(TextSource):
         file, self._size = self._seekable(stream)
         try:
             # Row groups may be large: read buffered, their columns are not held whole.
-            self._parquet = pq.ParquetFile(file, buffer_size=CHUNK_BYTES, pre_buffer=False)
+            # INT96 is read as nanoseconds otherwise, of which 64 bits hold 1677 to 2262 alone:
+            # any other year would become one of these.
+            self._parquet = pq.ParquetFile(
+                file,
+                buffer_size=CHUNK_BYTES,
+                pre_buffer=False,
+                coerce_int96_timestamp_unit="us",
+            )
         except (pa.ArrowException, OSError) as error:
             self.close()
             raise BadInput(uri, f"this is not a Parquet file: {error}") from None
@@ -76,11 +87,19 @@ class ParquetSource(TextSource):
         return self._size
 
     def chunks(self) -> Iterator[bytes]:
-        from postgres_loader.sources.arrow_text import copy_lines, needs_escapes
+        from postgres_loader.sources.arrow_text import all_match, copy_lines, needs_escapes
 
         schema = self._parquet.schema_arrow
         escaped = [needs_escapes(schema.field(name).type) for name in self.columns]
+        # What Parquet has as times is exact; texts are looked at.
+        timed = [
+            number
+            for number, name in enumerate(self.columns)
+            if name in times.columns(self._table) and escaped[number]
+        ]
         for texts in self._batches():
+            if not all(all_match(texts[number], times.pattern(self._table)) for number in timed):
+                raise RowError(self.uri, times.reason(self._table))
             yield copy_lines(texts, escaped)
 
     def rows(self) -> Iterator[Row | BadRow]:
@@ -103,13 +122,18 @@ class ParquetSource(TextSource):
         """The columns, as texts, of some rows at a time."""
         import pyarrow as pa
 
-        from postgres_loader.sources.arrow_text import UnsupportedType, as_text
+        from postgres_loader.sources.arrow_text import UnsupportedType, as_text, whole_numbers
 
+        whole = integer_columns(self._table)
         size = max(1, min(_MAX_BATCH_ROWS, _BATCH_VALUES // len(self.columns)))
         try:
             for batch in self._parquet.iter_batches(batch_size=size, columns=list(self.columns)):
                 if batch.num_rows:
-                    yield [as_text(name, batch.column(name)) for name in self.columns]
+                    texts = [as_text(name, batch.column(name)) for name in self.columns]
+                    yield [
+                        whole_numbers(batch.column(name), text) if name in whole else text
+                        for name, text in zip(self.columns, texts, strict=True)
+                    ]
         except UnsupportedType as error:
             raise BadInput(self.uri, str(error), column=error.column) from None
         except (pa.ArrowException, OSError) as error:

@@ -3,8 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from postgres_loader.sources.base import BadRow, Row, TextSource, copy_line, json_text, undeclared
+from postgres_loader.sources.base import (
+    BadRow,
+    Row,
+    RowError,
+    TextSource,
+    as_integer,
+    copy_line,
+    integer_columns,
+    json_text,
+    undeclared,
+)
 from postgres_loader.tables import Table
+from postgres_loader.times import TextTimes
 
 _RECORDS_PER_CHUNK = 1000
 
@@ -22,6 +33,8 @@ class RecordSource(TextSource):
         found = sorted({name for record in records for name in record})
         self.new_columns, self.extra = undeclared(uri, table, found)
         self.columns = (*table.column_names, *self.extra)
+        self._integers = integer_columns(table)
+        self._times = TextTimes(self.columns, table)
 
     @property
     def bytes_read(self) -> int:
@@ -30,7 +43,10 @@ class RecordSource(TextSource):
     def chunks(self) -> Iterator[bytes]:
         for start in range(0, len(self._records), _RECORDS_PER_CHUNK):
             part = self._records[start : start + _RECORDS_PER_CHUNK]
-            chunk = b"".join(copy_line(self._values(record)) for record in part)
+            chunk = b"".join(
+                self._copy_line(number, self._values(record))
+                for number, record in enumerate(part, start=start + 1)
+            )
             self._bytes_read += len(chunk)
             yield chunk
 
@@ -39,4 +55,16 @@ class RecordSource(TextSource):
             yield Row(number, self._values(record))
 
     def _values(self, record: Mapping[str, Any]) -> list[str | None]:
-        return [json_text(record.get(name)) for name in self.columns]
+        return [
+            as_integer(text)
+            if isinstance(value := record.get(name), float)
+            and name in self._integers
+            and (text := json_text(value))
+            else json_text(value)
+            for name in self.columns
+        ]
+
+    def _copy_line(self, number: int, values: Sequence[str | None]) -> bytes:
+        if wrong := self._times.first_wrong(values):
+            raise RowError(self.uri, wrong, record=number)
+        return copy_line(values)

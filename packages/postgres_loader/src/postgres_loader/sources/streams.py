@@ -84,6 +84,25 @@ def lines(uri: str, stream: Readable, newline: bytes = b"\n") -> Iterator[bytes]
         yield b"".join(parts)
 
 
+def any_lines(uri: str, stream: Readable) -> Iterator[bytes]:
+    """Lines with their ends, each of which may be LF, CRLF or CR.
+
+    Raises BadInput for a line that is far too long.
+    """
+    rest = b""
+    while chunk := stream.read(CHUNK_BYTES):
+        # A CR at the end may be half of a CRLF.
+        *whole, rest = (rest + chunk).splitlines(keepends=True)
+        if rest.endswith(b"\n"):
+            whole.append(rest)
+            rest = b""
+        yield from whole
+        if len(rest) > LINE_LIMIT_BYTES:
+            raise BadInput(uri, f"there is a line of more than {LINE_LIMIT_BYTES} bytes")
+    if rest:
+        yield rest
+
+
 class _Prefixed:
     def __init__(self, start: bytes, stream: Readable) -> None:
         self._start = start
