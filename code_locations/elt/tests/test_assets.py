@@ -10,7 +10,8 @@ import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
 from postgres_loader import LandingZoneResource
-from postgres_loader.landing_zone import FolderLandingZone, seed
+from postgres_loader.landing_zone import FolderLandingZone
+from postgres_loader.seeding import seed
 from pytest_httpserver import HTTPServer
 
 from elt import api_client

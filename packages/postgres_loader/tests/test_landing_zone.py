@@ -1,4 +1,4 @@
-"""The landing zone in a folder, and how it is seeded. S3 is tested against a real store."""
+"""The landing zone in a folder. S3 is tested against a real store."""
 
 import os
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
-from postgres_loader.landing_zone import S3LandingZone, open_landing_zone, seed
+from postgres_loader.landing_zone import S3LandingZone, open_landing_zone
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -77,21 +77,13 @@ def test_an_absent_folder_has_no_names_but_cannot_be_listed(tmp_path: Path) -> N
         zone.files()
 
 
-def test_seed_fills_an_empty_landing_zone_once(tmp_path: Path) -> None:
-    folder = tmp_path / "new"
-    zone = open_landing_zone(folder.as_uri())
-    samples = tmp_path / "samples"
-    samples.mkdir()
-    for name in ("customers", "orders", "products"):
-        (samples / f"{name}.csv").write_text(name)
-    assert "added customers.csv, orders.csv, products.csv" in seed(zone, samples)
-    assert zone.names() == ["customers.csv", "orders.csv", "products.csv"]
-    assert {path.name for path in folder.iterdir()} == set(zone.names())
-    for name in zone.names():
-        assert (folder / name).read_bytes() == (samples / name).read_bytes()
-    (folder / "orders.csv").unlink()
-    assert "has 2 files; no sample data added" in seed(zone, samples)
-    assert zone.names() == ["customers.csv", "products.csv"]
+def test_folders_are_listed_beside_the_files(tmp_path: Path) -> None:
+    zone = open_landing_zone(tmp_path.as_uri())
+    (tmp_path / "a.csv").touch()
+    for name in ("orders.parquet", "archive", ".hidden"):
+        (tmp_path / name).mkdir()
+    assert zone.listing().folders == ["archive", "orders.parquet"]
+    assert [file.name for file in zone.listing().files] == ["a.csv"]
 
 
 def test_a_store_that_does_not_answer_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:

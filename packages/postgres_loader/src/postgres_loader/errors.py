@@ -29,6 +29,10 @@ class LandingZoneError(LoaderError):
     """The landing zone refuses: wrong address, no such file, no permission."""
 
 
+class NoSuchFile(LandingZoneError):
+    """There is no file of that name."""
+
+
 class LandingZoneUnavailable(LandingZoneError):
     """The landing zone's store does not answer, or is not ready yet."""
 
