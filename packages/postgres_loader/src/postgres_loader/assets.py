@@ -29,6 +29,7 @@ from postgres_loader.reporting import (
 from postgres_loader.resources import LandingZoneResource
 from postgres_loader.second_requests import outage_tags
 from postgres_loader.tables import Table
+from postgres_loader.unmatched import named, unmatched
 
 FILES_SHOWN = 20
 # After 10, 30, 70 and 150 s, with a new connection each time; only for what may pass (failures()).
@@ -52,11 +53,14 @@ class TableLoad(dg.Config):
     )
 
 
-def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
+def table_asset(
+    table: Table, *, owners: Sequence[str] = (), tables: Sequence[Table] = ()
+) -> dg.AssetsDefinition:
     """The asset `<table>_table`: files of the landing zone as raw.<table>.
 
     A table with days is partitioned by them. A partition's run replaces its day, and a run
-    without partition the table; both report each day that they changed.
+    without partition the table; both report each day that they changed. Of all the `tables` that
+    the landing zone has files of, the first one's runs name the files that belong to none.
     """
     partitions = _partitions(table)
 
@@ -94,6 +98,8 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
                 versions = day_versions(connection, schema, table, sorted(result.days))
                 _report_days(context, partitions, result, versions)
 
+            if day is None and table in tables[:1]:
+                _name_unmatched(context, zone, tables)
             outcome = load_from_landing_zone(
                 connection, zone, schema, table, day, allowed, loaded=report
             )
@@ -112,6 +118,15 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
         )
 
     return load_table
+
+
+def _name_unmatched(
+    context: dg.AssetExecutionContext, zone: LandingZone, tables: Sequence[Table]
+) -> None:
+    names = unmatched(zone.listing(), tables)
+    if names:
+        said = f"{zone.uri_of('')} has {len(names)} files of no table, which nothing loads"
+        context.log.warning(f"{said}: {named(names, tables)}")
 
 
 @contextlib.contextmanager
