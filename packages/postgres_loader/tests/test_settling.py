@@ -1,5 +1,6 @@
 """A file of a folder that is still being written is waited for, and not for ever."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,8 +54,6 @@ def test_it_is_not_waited_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_old_file_is_not_waited_for(tmp_path: Path) -> None:
-    import os
-
     (tmp_path / "orders.csv").touch()
     os.utime(tmp_path / "orders.csv", (1, 1))
     zone = Watched(tmp_path, iter(()))
