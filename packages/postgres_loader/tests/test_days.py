@@ -66,7 +66,7 @@ def test_a_day_whose_files_were_moved_away_keeps_its_rows(
         assert result.success
         assert stored(warehouse) == {1: 100, 2: 7, 3: 7}
     found = query(warehouse, "SELECT day::text, files FROM raw.orders_days")
-    assert found == [(DAY, day_file.name)]
+    assert found == [(DAY, [day_file.name])]
 
 
 def test_a_day_keeps_its_rows_whatever_day_the_whole_file_says_they_are_of(
@@ -112,7 +112,7 @@ def test_a_partition_is_not_loaded_from_an_older_file_of_the_whole_table(
 ) -> None:
     advice = (
         f"launch orders_table, partition {DAY}, once with this config: "
-        "{ops: {orders_table: {config: {days_from_whole_file: true}}}}"
+        "{ops: {orders_table: {config: {replace_days: true}}}}"
     )
     whole = day_file.with_name("orders.csv")
     for lines in (None, WHOLE[:1]):
@@ -125,7 +125,10 @@ def test_a_partition_is_not_loaded_from_an_older_file_of_the_whole_table(
         (seen,) = (m.metadata for m in result.asset_materializations_for_node("orders_table"))
         assert seen["dagster/partition_row_count"].value == 0
         logged = capfd.readouterr().err
-        assert f"raw.orders keeps the rows that files of their own had of {DAY};" in logged
+        assert (
+            f"raw.orders keeps the rows that files of their own had of {DAY}: orders.csv was not"
+            in logged
+        )
         assert advice in logged
         assert stored(warehouse) == {1: 100, 2: 7, 3: 7}
     put_later(whole, *WHOLE)
@@ -142,10 +145,35 @@ def test_a_partition_is_not_loaded_from_an_older_file_of_the_whole_table(
 def test_the_operator_can_give_days_back_to_the_whole_file(
     run: Run, day_file: Path, warehouse: PostgresResource, day: str | None
 ) -> None:
-    assert run(day, days_from_whole_file=True).success
+    assert run(day, replace_days=True).success
     assert stored(warehouse) == {1: 100, 2: 100}
     assert run().success
     assert stored(warehouse) == {1: 100, 2: 100}
+
+
+def test_a_late_file_of_a_day_adds_to_what_was_moved_away(
+    run: Run, day_file: Path, warehouse: PostgresResource, capfd: pytest.CaptureFixture[str]
+) -> None:
+    late = day_file.with_name(f"orders_{DAY}_late.csv")
+    write(late, order(3, f"{DAY}T11:00:00Z", 8), order(4, f"{DAY}T12:00:00Z", 8))
+    for day in (DAY, None):
+        assert run(day).success
+        assert stored(warehouse) == {1: 100, 2: 7, 3: 8, 4: 8}
+        logged = capfd.readouterr().err
+        assert f"{day_file.name} had of {DAY}, beside those of {late.name}" in logged
+    # A file that is there says which rows it has.
+    write(day_file, order(2, f"{DAY}T10:00:00Z", 9))
+    assert run(DAY).success
+    assert stored(warehouse) == {1: 100, 2: 9, 3: 8, 4: 8}
+    write(late, order(4, f"{DAY}T12:00:00Z", 9))
+    assert run(DAY).success
+    assert stored(warehouse) == {1: 100, 2: 9, 4: 9}
+    day_file.unlink()
+    assert run(DAY, replace_days=True).success
+    assert stored(warehouse) == {1: 100, 4: 9}
+    capfd.readouterr()
+    assert run(DAY).success
+    assert "keeps the rows" not in capfd.readouterr().err
 
 
 def test_a_table_that_was_dropped_is_loaded_whole(

@@ -1,13 +1,15 @@
 """The landing zone in a folder. S3 is tested against a real store."""
 
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError
 
 from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
-from postgres_loader.landing_zone import S3LandingZone, open_landing_zone
+from postgres_loader.landing_zone import FolderLandingZone, S3LandingZone, open_landing_zone
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -98,3 +100,45 @@ def test_a_store_that_does_not_answer_is_worth_another_try(monkeypatch: pytest.M
     zone = S3LandingZone("landing", "")
     with pytest.raises(LandingZoneUnavailable, match=f"s3://landing/: .*{CLOSED_PORT}"):
         zone.names()
+
+
+def refusal(status: int, code: str) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"),
+    [
+        (refusal(503, "SlowDown"), True),
+        (refusal(500, "InternalError"), True),
+        (refusal(429, "TooManyRequests"), True),
+        (refusal(400, "RequestTimeout"), True),
+        (refusal(404, "NoSuchBucket"), True),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (ReadTimeoutError(endpoint_url=CLOSED_PORT), True),
+        (refusal(403, "AccessDenied"), False),
+        (refusal(404, "NoSuchKey"), False),
+    ],
+)
+def test_what_a_store_answers_while_it_is_away(
+    error: Exception, may_pass: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    zone = S3LandingZone("landing", "")
+    monkeypatch.setattr(zone, "names", lambda: [])
+    with pytest.raises(LandingZoneError) as caught, zone._errors("a.csv"):
+        raise error
+    assert caught.value.may_pass is may_pass
+
+
+@pytest.mark.parametrize(
+    ("number", "may_pass"), [(errno.ESTALE, True), (errno.EIO, True), (errno.EACCES, False)]
+)
+def test_what_a_folder_of_another_machine_answers(
+    tmp_path: Path, number: int, may_pass: bool
+) -> None:
+    with pytest.raises(LandingZoneError) as caught, FolderLandingZone(tmp_path)._errors("a.csv"):
+        raise OSError(number, "away")
+    assert caught.value.may_pass is may_pass

@@ -14,7 +14,6 @@ from postgres_loader.landing_load import (
     Allowed,
     Outcome,
     day_versions,
-    left_alone,
     load_from_landing_zone,
 )
 from postgres_loader.landing_zone import LandingZone
@@ -46,10 +45,10 @@ class TableLoad(dg.Config):
         description="Of the rows that the run replaces, those that it may delete; instead of the "
         "setting and of what the table declares.",
     )
-    days_from_whole_file: bool = Field(
+    replace_days: bool = Field(
         default=False,
-        description="Load days from the file of the whole table although they were loaded from "
-        "files of their own, which are not in the landing zone any more.",
+        description="Replace rows of days also where they came from files of the days that are not "
+        "in the landing zone any more.",
     )
 
 
@@ -92,7 +91,7 @@ def table_asset(
             deletable = config.max_deleted_share
             if deletable is None:
                 deletable = max_deleted_share()
-            allowed = Allowed(max_rejected_share(), deletable, config.days_from_whole_file)
+            allowed = Allowed(max_rejected_share(), deletable, config.replace_days)
 
             def report(part: Part, result: LoadResult) -> None:
                 versions = day_versions(connection, schema, table, sorted(result.days))
@@ -108,8 +107,8 @@ def table_asset(
             version = outcome.result.digest
             if day:
                 version = day_versions(connection, schema, table, [day])[day]
-        if warning := left_alone(table, outcome):
-            context.log.warning(warning)
+        for sentence in outcome.kept:
+            context.log.warning(sentence)
         metadata = load_metadata(table, outcome.result, perf_counter() - started)
         if day:
             metadata["dagster/partition_row_count"] = metadata.pop("dagster/row_count")

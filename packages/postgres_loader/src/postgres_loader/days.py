@@ -1,15 +1,16 @@
 """What a load from the landing zone replaces of a table with days.
 
-A day that was loaded from files of its own belongs to them, also after they have been moved away:
-`<table>_days` remembers it. The file of the whole table takes such a day over when it was written
-later and has rows of the day; and else leaves it alone. All this is decided within the load's
-transaction, while it holds the table's lock.
+A day that was loaded from files of its own keeps their rows, also after they have been moved away:
+`<table>_days` remembers them. Other files of the day then add and change rows, and delete none. The
+file of the whole table takes such a day over when it was written later and has rows of the day, and
+else leaves it alone. All this is decided within the load's transaction, while it holds the table's
+lock.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -22,7 +23,12 @@ from postgres_loader.tables import Table
 
 
 class Scope(Protocol):
-    """What a load replaces, decided by the load's cursor in two steps."""
+    """What a load replaces, decided by the load's cursor in two steps.
+
+    After the first, `keeps_missing` says that it deletes no row, whatever else was asked for.
+    """
+
+    keeps_missing: bool
 
     def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
         """Before the source is opened."""
@@ -32,22 +38,30 @@ class Scope(Protocol):
         none need no such word."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class OwnDay:
     """A day, from files of its own; `written` is when the newest of all files of the table was.
 
-    The files may hold no other day.
+    The files may hold no other day. `gone` are files that the day was loaded from before, and that
+    are not there any more; with `takes_all`, their rows go.
     """
 
     day: date
     files: Sequence[str]
     written: datetime
+    takes_all: bool = False
+    gone: list[str] = field(default_factory=list)
+    keeps_missing: bool = False
 
     def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
+        for before in _remembered(cursor, target, only=self.day).values():
+            if not self.takes_all:
+                self.gone = [name for name in before.files if name not in self.files]
+        self.keeps_missing = bool(self.gone)
         return _window(self.day, exact=True)
 
     def settle(self, cursor: Cursor, target: sql.Identifier) -> Range:
-        _remember(cursor, target, self)
+        _remember(cursor, target, self.day, [*self.files, *self.gone], self.written)
         return _window(self.day, exact=True)
 
 
@@ -66,15 +80,17 @@ class WholeTable:
     own: Sequence[date] = ()
     takes_all: bool = False
     left: list[date] = field(default_factory=list)
+    keeps_missing: bool = False
     _older: list[date] = field(default_factory=list)
     _newer: list[date] = field(default_factory=list)
 
     def begin(self, cursor: Cursor, target: sql.Identifier) -> Range:
-        found = _remembered(cursor, target, self.own, self.day)
+        found = _remembered(cursor, target, only=self.day)
+        found = {day: before for day, before in found.items() if day not in self.own}
         if self.takes_all:
             _forget(cursor, target, list(found))
             found = {}
-        self._older = [day for day, written in found.items() if written >= self.written]
+        self._older = [day for day in found if found[day].written >= self.written]
         self._newer = [day for day in found if day not in self._older]
         return self._all_but([*self.own, *found])
 
@@ -94,38 +110,45 @@ def _window(day: date, *, exact: bool = False) -> Window:
     return Window(midnight(day), midnight(day + timedelta(days=1)), exact=exact)
 
 
-def _remember(cursor: Cursor, target: sql.Identifier, own: OwnDay) -> None:
+class _Remembered(NamedTuple):
+    """Files of a day, and the time after which a file of the whole table is a later one."""
+
+    files: Sequence[str]
+    written: datetime
+
+
+def _remember(
+    cursor: Cursor, target: sql.Identifier, day: date, files: Sequence[str], written: datetime
+) -> None:
     relation = _relation(target)
     if not exists(cursor, relation):
         for ddl in (
-            "CREATE TABLE {} (day date PRIMARY KEY, files text NOT NULL, "
+            "CREATE TABLE {} (day date PRIMARY KEY, files text[] NOT NULL, "
             "written timestamptz NOT NULL, loaded_at timestamptz NOT NULL)",
             "COMMENT ON TABLE {} IS 'Days that were loaded from files of their own. Written by the "
-            "loader, which leaves them alone when it loads a file of the whole table.'",
+            "loader, which keeps the rows of such files when they have been moved away.'",
         ):
             cursor.execute(sql.SQL(ddl).format(relation))
     statement = sql.SQL(
         "INSERT INTO {} VALUES (%s, %s, %s, now()) ON CONFLICT (day) DO UPDATE SET "
         "files = excluded.files, written = excluded.written, loaded_at = excluded.loaded_at"
     )
-    cursor.execute(statement.format(relation), (own.day, ", ".join(own.files), own.written))
+    cursor.execute(statement.format(relation), (day, list(files), written))
 
 
 def _remembered(
-    cursor: Cursor, target: sql.Identifier, without: Sequence[date], only: date | None
-) -> dict[date, datetime]:
-    """For each remembered day the time after which another file is newer."""
+    cursor: Cursor, target: sql.Identifier, *, only: date | None
+) -> dict[date, _Remembered]:
+    """What is remembered of all days, or of one."""
     relation = _relation(target)
     if not exists(cursor, relation):
         return {}
     if not exists(cursor, target):
         # Somebody dropped the table: there is nothing left to be kept.
         cursor.execute(sql.SQL("DELETE FROM {}").format(relation))
-    statement = sql.SQL(
-        "SELECT day, written FROM {} WHERE day <> ALL (%s::date[]) AND day = coalesce(%s, day)"
-    )
-    cursor.execute(statement.format(relation), (list(without), only))
-    return dict(cursor.fetchall())
+    statement = sql.SQL("SELECT day, files, written FROM {} WHERE day = coalesce(%s, day)")
+    cursor.execute(statement.format(relation), (only,))
+    return {day: _Remembered(files, written) for day, files, written in cursor.fetchall()}
 
 
 def _forget(cursor: Cursor, target: sql.Identifier, days: Sequence[date]) -> None:

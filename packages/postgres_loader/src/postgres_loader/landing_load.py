@@ -26,33 +26,31 @@ from postgres_loader.sources import CopySource, open_table_source
 from postgres_loader.tables import Table
 
 DAYS_SHOWN = 20
-TAKE_ALL = "days_from_whole_file: true"
+TAKE_ALL = "replace_days: true"
 
 
 @dataclass(frozen=True)
 class Allowed:
     """What a load may do: shares from 0 to 1, None is the table's own.
 
-    With `days_from_whole_file`, the file of the whole table takes over days that were loaded from
-    files of their own, and have none now.
+    With `replace_days`, rows of files that have been moved away are replaced as all others are.
     """
 
     max_rejected_share: float | None = None
     max_deleted_share: float | None = None
-    days_from_whole_file: bool = False
+    replace_days: bool = False
 
 
 @dataclass
 class Outcome:
     """What became of the parts of a table: those that are loaded, and why others are not.
 
-    `left` are days that the file of the whole table has something to say about, and that keep the
-    rows of files of their own.
+    `kept` are sentences about days that keep the rows of files which have been moved away.
     """
 
     loaded: list[tuple[Part, LoadResult]] = field(default_factory=list)
     failures: list[LoaderError] = field(default_factory=list)
-    left: list[date] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
     @property
     def files(self) -> list[str]:
@@ -126,25 +124,9 @@ def load_from_landing_zone(
             outcome.failures.append(error)
         else:
             outcome.loaded.append((part, result))
-            if isinstance(scope, WholeTable):
-                outcome.left += scope.left
+            outcome.kept += _kept(table, part, scope)
             loaded(part, result)
     return outcome
-
-
-def left_alone(table: Table, outcome: Outcome) -> str | None:
-    """A sentence about the days that the file of the whole table has left alone."""
-    if not outcome.left:
-        return None
-    shown = ", ".join(map(str, outcome.left[:DAYS_SHOWN]))
-    more = len(outcome.left) - DAYS_SHOWN
-    days = f"{shown} and {more} more" if more > 0 else shown
-    return (
-        f"raw.{table.name} keeps the rows that files of their own had of {days}; these files are "
-        "not in the landing zone any more, and the file of the whole table was not written after "
-        "them, or has no rows of the days. To take the days from it nevertheless, "
-        + _launch(table, outcome.left[0] if len(outcome.left) == 1 else None, TAKE_ALL)
-    )
 
 
 def day_versions(
@@ -180,15 +162,35 @@ def _scope(
     if part.day and part.one_day:
         # A file of the whole table that is there by now is not a later one.
         written = [files[name].modified for name in (*part.files, *part.whole)]
-        return OwnDay(part.day, part.files, max(written))
+        return OwnDay(part.day, part.files, max(written), takes_all=allowed.replace_days)
     (name,) = part.files
     return WholeTable(
         table,
         files[name].modified,
         day=part.day,
         own=part.own_days,
-        takes_all=allowed.days_from_whole_file,
+        takes_all=allowed.replace_days,
     )
+
+
+def _kept(table: Table, part: Part, scope: Scope | None) -> Iterator[str]:
+    """Sentences about days that keep the rows of files which have been moved away."""
+    what, day = "", part.day
+    if isinstance(scope, OwnDay) and scope.gone:
+        what = f"{', '.join(scope.gone)} had of {day}, beside those of {', '.join(part.files)}"
+    if isinstance(scope, WholeTable) and scope.left:
+        more = len(scope.left) - DAYS_SHOWN
+        days = ", ".join(map(str, scope.left[:DAYS_SHOWN])) + (f" and {more} more" * (more > 0))
+        day = scope.left[0] if len(scope.left) == 1 else None
+        what = (
+            f"files of their own had of {days}: {part.files[0]} was not written after these, or "
+            "has no rows of the days"
+        )
+    if what:
+        yield (
+            f"raw.{table.name} keeps the rows that {what}. Files that have been moved away take no "
+            f"rows along. To replace the rows, {_launch(table, day, TAKE_ALL)}"
+        )
 
 
 def _launch(table: Table, day: date | None, config: str) -> str:

@@ -177,7 +177,9 @@ def _load(
         staged = gathered.staged
         drop_shared(cursor, shared_relation(target))
         if options.scope and not staged.direct:
-            options = options._replace(window=options.scope.settle(cursor, target))
+            missing = "keep" if options.scope.keeps_missing else options.missing
+            window = options.scope.settle(cursor, target)
+            options = options._replace(missing=missing, window=window)
         merged, conformed = _merge(cursor, target, table, staged, options)
         changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)
