@@ -17,7 +17,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.ddl import exists
 from postgres_loader.landing_files import midnight
-from postgres_loader.merging import AllBut, Range, Window
+from postgres_loader.ranges import AllBut, Range, Window
 from postgres_loader.staging import related
 from postgres_loader.tables import Table
 

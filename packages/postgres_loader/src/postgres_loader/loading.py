@@ -17,8 +17,9 @@ from postgres_loader.ddl import Conformed, conform, exists, fill, names
 from postgres_loader.errors import RejectedRow, WarehouseUnavailable
 from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
-from postgres_loader.merging import Merge, Merged, Missing, Range, Window, refuse_outside
+from postgres_loader.merging import Merge, Merged, Missing, refuse_outside
 from postgres_loader.outages import warehouse_error
+from postgres_loader.ranges import Range, Window
 from postgres_loader.rejects import keep, stage_good_rows
 from postgres_loader.sources import CopySource
 from postgres_loader.staging import Staged, refuse_no_rows, related, shared_relation, stage

@@ -10,44 +10,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.ddl import names
 from postgres_loader.errors import BadInput, MassDeletion
+from postgres_loader.ranges import AllBut, Range, Window, within
 from postgres_loader.tables import MISSING_SINCE, Table
 
 Missing = Literal["keep", "delete", "mark"]
-
-
-@dataclass(frozen=True)
-class Window:
-    """A half-open range of time, from `start` to before `end`. Raises ValueError where that is
-    no range, or without a time zone.
-
-    An `exact` one is all that its sources have; other rows are errors, and not left out.
-    """
-
-    start: datetime.datetime
-    end: datetime.datetime
-    exact: bool = False
-
-    def __post_init__(self) -> None:
-        if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise ValueError(f"a window needs times with a time zone, not {self.start}, {self.end}")
-        if self.start >= self.end:
-            raise ValueError(f"a window has to end after its start, {self.start}, not {self.end}")
-
-
-@dataclass(frozen=True)
-class AllBut:
-    """All rows, or those `within` a window, but for those of the given UTC days.
-
-    Rows without a day are among them. A row of the table that is of one of the days is not changed,
-    whatever day its key has in the source.
-    """
-
-    days: tuple[datetime.date, ...]
-    within: Window | None = None
-
-
-# None is all rows.
-Range = Window | AllBut | None
 
 
 @dataclass(frozen=True)
@@ -110,10 +76,10 @@ class Merge:
             "differs": _differs(table, columns),
             "assignments": sql.SQL(", ").join(assignments),
             "same_key": same_key,
-            "present_within": _within("present", table, window),
-            "incoming_within": _within("incoming", table, window),
+            "present_within": within("present", table, window),
+            "incoming_within": within("incoming", table, window),
             # A window takes a key from other days. AllBut leaves other days as they are.
-            "movable": _within("present", table, window if isinstance(window, AllBut) else None),
+            "movable": within("present", table, window if isinstance(window, AllBut) else None),
             "day": sql.Identifier(table.day_column or ""),
             "mark": sql.Identifier(MISSING_SINCE),
             "marked": sql.SQL(
@@ -230,7 +196,7 @@ def refuse_outside(
         day=sql.Identifier(table.day_column or ""),
         key=names(table.primary_key),
         staging=staging,
-        within=_within("incoming", table, window),
+        within=within("incoming", table, window),
     )
     cursor.execute(statement)
     found = cursor.fetchone()
@@ -292,17 +258,3 @@ def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
         differs = sql.SQL("ROW ({})::record *<> ROW ({})::record")
         conditions.append(differs.format(names(rest, "present"), names(rest, "incoming")))
     return sql.SQL(" OR ").join(conditions)
-
-
-def _within(row: str, table: Table, window: Range) -> sql.Composable:
-    if window is None:
-        return sql.SQL("true")
-    day = sql.Identifier(row, table.day_column or "")
-    if isinstance(window, AllBut):
-        others = sql.SQL("(({day} IS NULL OR {day}::date <> ALL ({days}::date[])) AND {within})")
-        return others.format(
-            day=day, days=sql.Literal(list(window.days)), within=_within(row, table, window.within)
-        )
-    return sql.SQL("({day} >= {start} AND {day} < {end})").format(
-        day=day, start=sql.Literal(window.start), end=sql.Literal(window.end)
-    )
