@@ -11,7 +11,7 @@ from location_kit.postgres import PostgresResource
 from order_files import HEADER, failure, order, stored, write
 from shop import orders_table
 
-from postgres_loader import LandingZoneResource, settling
+from postgres_loader import LandingZoneResource, landing_load, settling
 from postgres_loader.landing_zone import FolderLandingZone
 from postgres_loader.settling import still_growing
 
@@ -85,19 +85,21 @@ def test_a_run_loads_what_is_written_to_its_end(
     monkeypatch.setattr(settling, "LOOK_S", 0.5)
     file = tmp_path / "orders.csv"
     write(file, order(1, "2025-01-01T00:00:00Z"))
-    first_row_is_there, pause = threading.Event(), threading.Event()
+    pause = threading.Event()
 
     def go_on() -> None:
-        with file.open("a") as stream:
-            first_row_is_there.set()
-            for number in range(2, 12):
+        for number in range(2, 12):
+            with file.open("a") as stream:
                 stream.write(order(number, "2025-01-01T00:00:00Z") + "\n")
-                stream.flush()
-                pause.wait(0.1)
+            pause.wait(0.1)
 
     writer = threading.Thread(target=go_on)
-    writer.start()
-    first_row_is_there.wait(10)
+
+    def begin_to_write(zone: FolderLandingZone, names: set[str]) -> set[str]:
+        writer.start()
+        return still_growing(zone, names)
+
+    monkeypatch.setattr(landing_load, "still_growing", begin_to_write)
     result = run(tmp_path, warehouse)
     writer.join()
     assert result.success
