@@ -174,9 +174,19 @@ def test_a_lock_that_another_load_holds_may_be_let_go(
         assert caught.value.may_pass
 
 
+def raising(code: str) -> str:
+    return f"DO $$ BEGIN RAISE EXCEPTION 'said' USING ERRCODE = '{code}'; END $$"
+
+
 @pytest.mark.parametrize(
     ("statement", "expected"),
-    [("SELECT pg_terminate_backend(pg_backend_pid())", True), ("SELECT 1 / 0", False)],
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", True),
+        # Lost connection, deadlock, too many connections, lock timeout, crash, starting up.
+        *((raising(code), True) for code in ("08006", "40P01", "53300", "55P03", "57P02", "57P03")),
+        # Division by zero, disk full, cancelled by a person, no right, no such table.
+        *((raising(code), False) for code in ("22012", "53100", "57014", "42501", "42P01")),
+    ],
 )
 def test_errors_that_may_pass(warehouse: PostgresResource, statement: str, expected: bool) -> None:
     with (
