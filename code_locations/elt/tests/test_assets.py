@@ -9,8 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
-from postgres_loader import LandingZoneResource
-from postgres_loader.landing_zone import FolderLandingZone, seed
+from postgres_loader import LandingZoneResource, settling
+from postgres_loader.landing_zone import FolderLandingZone
+from postgres_loader.seeding import seed
 from pytest_httpserver import HTTPServer
 
 from elt import api_client
@@ -41,6 +42,8 @@ def landing(tmp_path: Path) -> Path:
 def run(landing: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a job of the location against the test's landing zone, warehouse and API."""
     monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    # The files of the tests are as young as can be.
+    monkeypatch.setattr(settling, "LOOK_S", 0.01)
     # The step's retries are minutes apart.
     monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0.0)
 

@@ -60,16 +60,16 @@ def test_a_lost_server_is_the_error_that_is_seen(warehouse: PostgresResource) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "reason", "may_pass"),
     [
-        ({"password": "wr0ng"}, "password authentication failed"),
-        ({"port": 9}, "Connection refused|server running"),
-        ({"host": "no-such-host.invalid"}, "could not translate host name"),
-        ({"database": "nope"}, 'database "nope" does not exist'),
+        ({"password": "wr0ng"}, "password authentication failed", False),
+        ({"port": 9}, "Connection refused|server running", True),
+        ({"host": "no-such-host.invalid"}, "could not translate host name", True),
+        ({"database": "nope"}, 'database "nope" does not exist', False),
     ],
 )
 def test_no_connection_is_one_clear_failure(
-    warehouse: PostgresResource, change: dict[str, object], reason: str
+    warehouse: PostgresResource, change: dict[str, object], reason: str, may_pass: bool
 ) -> None:
     broken = PostgresResource(**(warehouse.model_dump() | change))
     with pytest.raises(dg.Failure) as caught, broken.get_connection():
@@ -83,3 +83,4 @@ def test_no_connection_is_one_clear_failure(
     assert broken.password not in description
     assert "\n" not in description
     assert caught.value.__suppress_context__
+    assert caught.value.allow_retries is may_pass

@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import dagster as dg
 import pytest
 from fruit import FRUIT, Trickle
 from hypothesis import settings
 from location_kit.postgres import PostgresResource
 
+from postgres_loader import assets, settling
 from postgres_loader.loading import LoadResult, load
 from postgres_loader.sources import CopySource, CsvSource, open_table_source
 from postgres_loader.tables import Table
@@ -23,7 +25,15 @@ settings.register_profile(
 settings.register_profile(
     "many", max_examples=1000, stateful_step_count=50, deadline=None, print_blob=True
 )
+# Retries without their pauses. Before a test makes an asset.
+assets.RETRIES = dg.RetryPolicy(assets.RETRIES.max_retries)
 settings.load_profile("many" if os.environ.get("SOAK") == "full" else "few")
+
+
+@pytest.fixture(autouse=True)
+def _look_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of the tests are as young as can be."""
+    monkeypatch.setattr(settling, "LOOK_S", 0.01)
 
 
 @pytest.fixture

@@ -44,8 +44,9 @@ ORDERS = Table(
 LANDING_TABLES = (CUSTOMERS, ORDERS, PRODUCTS)
 
 orders_table = table_asset(ORDERS)
+customers_table = table_asset(CUSTOMERS, tables=LANDING_TABLES)
 DEFINITIONS = dg.Definitions(
-    assets=[table_asset(CUSTOMERS), orders_table, table_asset(PRODUCTS)],
+    assets=[customers_table, orders_table, table_asset(PRODUCTS)],
     sensors=[build_landing_zone_sensor(LANDING_TABLES)],
     resources={
         "landing_zone": LandingZoneResource(uri=dg.EnvVar("LANDING_ZONE")),

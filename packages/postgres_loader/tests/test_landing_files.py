@@ -1,6 +1,6 @@
 """Which file belongs to which table and day, and in which parts they are loaded."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
 from shop import CUSTOMERS, LANDING_TABLES, ORDERS, PRODUCTS
@@ -10,8 +10,6 @@ from postgres_loader.landing_files import Part, Place, classify, parts
 from postgres_loader.sources import SUFFIXES
 
 DAY = date(2025, 1, 31)
-MIDNIGHT = datetime(2025, 1, 31, tzinfo=UTC)
-NEXT_MIDNIGHT = datetime(2025, 2, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -94,8 +92,8 @@ NEIGHBOURS = ["customers.csv", "orders_2025-02-30.csv", "readme.txt"]
     [
         ([], None, []),
         ([], DAY, []),
-        (["orders.parquet"], None, [Part(("orders.parquet",))]),
-        (["orders.csv"], DAY, [Part(("orders.csv",), MIDNIGHT, NEXT_MIDNIGHT)]),
+        (["orders.parquet"], None, [Part(("orders.parquet",), whole=("orders.parquet",))]),
+        (["orders.csv"], DAY, [Part(("orders.csv",), DAY, whole=("orders.csv",))]),
         (["orders_2025-01-30.csv"], DAY, []),
         (
             ["orders.csv", "orders_2025-01-31_b.csv.gz", "orders_2025-01-31.csv"],
@@ -103,16 +101,16 @@ NEIGHBOURS = ["customers.csv", "orders_2025-02-30.csv", "readme.txt"]
             [
                 Part(
                     ("orders_2025-01-31.csv", "orders_2025-01-31_b.csv.gz"),
-                    MIDNIGHT,
-                    NEXT_MIDNIGHT,
+                    DAY,
                     one_day=True,
+                    whole=("orders.csv",),
                 )
             ],
         ),
         (
             ["orders_2025-01-31.csv"],
             None,
-            [Part(("orders_2025-01-31.csv",), MIDNIGHT, NEXT_MIDNIGHT, one_day=True)],
+            [Part(("orders_2025-01-31.csv",), DAY, one_day=True)],
         ),
     ],
 )
@@ -120,20 +118,14 @@ def test_parts(names: list[str], day: date | None, expected: list[Part]) -> None
     assert parts(ORDERS, [*NEIGHBOURS, *names], day) == expected
 
 
-def test_a_whole_table_comes_from_both_kinds_without_overlap_or_gap() -> None:
+def test_a_whole_table_comes_from_both_kinds_without_overlap() -> None:
     names = ["orders.csv", *(f"orders_2025-01-{day}.csv" for day in ("31", "05", "04"))]
-    found = parts(ORDERS, names)
-    assert [(part.files[0], part.one_day) for part in found] == [
-        ("orders.csv", False),
-        ("orders_2025-01-04.csv", True),
-        ("orders_2025-01-05.csv", True),
-        ("orders.csv", False),
-        ("orders_2025-01-31.csv", True),
-        ("orders.csv", False),
+    first, *others = parts(ORDERS, names)
+    days = (date(2025, 1, 4), date(2025, 1, 5), date(2025, 1, 31))
+    assert (first.files, first.day, first.own_days) == (("orders.csv",), None, days)
+    assert [(part.files[0], part.day, part.one_day) for part in others] == [
+        (f"orders_{day}.csv", day, True) for day in days
     ]
-    assert [part.end for part in found[:-1]] == [part.start for part in found[1:]]
-    assert found[0].start is None
-    assert found[-1].end is None
 
 
 @pytest.mark.parametrize("day", [None, DAY])

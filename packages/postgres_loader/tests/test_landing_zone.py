@@ -1,13 +1,15 @@
-"""The landing zone in a folder, and how it is seeded. S3 is tested against a real store."""
+"""The landing zone in a folder. S3 is tested against a real store."""
 
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError
 
 from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
-from postgres_loader.landing_zone import S3LandingZone, open_landing_zone, seed
+from postgres_loader.landing_zone import FolderLandingZone, S3LandingZone, open_landing_zone
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -77,21 +79,13 @@ def test_an_absent_folder_has_no_names_but_cannot_be_listed(tmp_path: Path) -> N
         zone.files()
 
 
-def test_seed_fills_an_empty_landing_zone_once(tmp_path: Path) -> None:
-    folder = tmp_path / "new"
-    zone = open_landing_zone(folder.as_uri())
-    samples = tmp_path / "samples"
-    samples.mkdir()
-    for name in ("customers", "orders", "products"):
-        (samples / f"{name}.csv").write_text(name)
-    assert "added customers.csv, orders.csv, products.csv" in seed(zone, samples)
-    assert zone.names() == ["customers.csv", "orders.csv", "products.csv"]
-    assert {path.name for path in folder.iterdir()} == set(zone.names())
-    for name in zone.names():
-        assert (folder / name).read_bytes() == (samples / name).read_bytes()
-    (folder / "orders.csv").unlink()
-    assert "has 2 files; no sample data added" in seed(zone, samples)
-    assert zone.names() == ["customers.csv", "products.csv"]
+def test_folders_are_listed_beside_the_files(tmp_path: Path) -> None:
+    zone = open_landing_zone(tmp_path.as_uri())
+    (tmp_path / "a.csv").touch()
+    for name in ("orders.parquet", "archive", ".hidden"):
+        (tmp_path / name).mkdir()
+    assert zone.listing().folders == ["archive", "orders.parquet"]
+    assert [file.name for file in zone.listing().files] == ["a.csv"]
 
 
 def test_a_store_that_does_not_answer_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +100,45 @@ def test_a_store_that_does_not_answer_is_worth_another_try(monkeypatch: pytest.M
     zone = S3LandingZone("landing", "")
     with pytest.raises(LandingZoneUnavailable, match=f"s3://landing/: .*{CLOSED_PORT}"):
         zone.names()
+
+
+def refusal(status: int, code: str) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"),
+    [
+        (refusal(503, "SlowDown"), True),
+        (refusal(500, "InternalError"), True),
+        (refusal(429, "TooManyRequests"), True),
+        (refusal(400, "RequestTimeout"), True),
+        (refusal(404, "NoSuchBucket"), True),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (ReadTimeoutError(endpoint_url=CLOSED_PORT), True),
+        (refusal(403, "AccessDenied"), False),
+        (refusal(404, "NoSuchKey"), False),
+    ],
+)
+def test_what_a_store_answers_while_it_is_away(
+    error: Exception, may_pass: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    zone = S3LandingZone("landing", "")
+    monkeypatch.setattr(zone, "names", lambda: [])
+    with pytest.raises(LandingZoneError) as caught, zone._errors("a.csv"):
+        raise error
+    assert caught.value.may_pass is may_pass
+
+
+@pytest.mark.parametrize(
+    ("number", "may_pass"), [(errno.ESTALE, True), (errno.EIO, True), (errno.EACCES, False)]
+)
+def test_what_a_folder_of_another_machine_answers(
+    tmp_path: Path, number: int, may_pass: bool
+) -> None:
+    with pytest.raises(LandingZoneError) as caught, FolderLandingZone(tmp_path)._errors("a.csv"):
+        raise OSError(number, "away")
+    assert caught.value.may_pass is may_pass

@@ -71,26 +71,10 @@ def test_days_are_those_that_changed(load_csv: Load) -> None:
     first = picked((1, "2026-01-01T00:00:00Z"), (2, "2026-01-01T23:59:59Z"), (3, ""))
     assert load_csv(first, DAYS).days == {FIRST: 2}
     assert load_csv(first, DAYS).days == {}
-    # 1 goes to the third day, by its time zone; 2 is gone; 4 and 5 are new.
-    result = load_csv(
-        picked(
-            (1, "2026-01-02T23:00:00-02:00"), (3, ""), (4, "2026-01-02"), (5, "2026-01-01T09:00Z")
-        ),
-        DAYS,
-    )
-    assert result.days == {FIRST: 1, SECOND: 1, THIRD: 1}
-    assert result.deleted == 1
+    # 1 goes to the third day, by its time zone; 2 is gone; 4 is new.
+    result = load_csv(picked((1, "2026-01-02T23:00:00-02:00"), (3, ""), (4, "2026-01-02")), DAYS)
+    assert result.days == {FIRST: 0, SECOND: 1, THIRD: 1}
     assert load_csv(first).days == {}
-
-
-def test_a_day_that_the_source_does_not_speak_of_keeps_its_rows(
-    warehouse: PostgresResource, load_csv: Load
-) -> None:
-    load_csv(picked((1, "2026-01-01"), (2, "2026-01-01"), (3, "2026-01-02"), (4, "")), DAYS)
-    result = load_csv(picked((1, "2026-01-01")), DAYS)
-    # 2 is gone from its day, 4 is of no day; 3 is of a day that may have been a file of its own.
-    assert result.deleted == 2
-    assert query(warehouse, "SELECT id FROM raw.fruit ORDER BY id") == [(1,), (3,)]
 
 
 @pytest.mark.parametrize(
@@ -134,16 +118,6 @@ def test_a_table_that_is_made_anew_is_guarded_too(
     with pytest.raises(MassDeletion, match="299 of its 300 rows"):
         load_csv(HEADER + b"1,x,1,\n", changed)
     assert query(warehouse, "SELECT count(*) FROM raw.fruit") == [(300,)]
-
-
-def test_rows_without_a_day_are_in_the_window_that_takes_them(
-    warehouse: PostgresResource, load_csv: Load
-) -> None:
-    content = picked((1, "2026-01-01"), (2, ""))
-    start, end = (window(day).start for day in (FIRST, SECOND))
-    assert load_csv(content, DAYS, window=Window(start, end)).outside == 1
-    assert load_csv(content, DAYS, window=Window(start, end, dayless=True)).outside == 0
-    assert query(warehouse, "SELECT id FROM raw.fruit ORDER BY id") == [(1,), (2,)]
 
 
 def test_missing_rows_are_marked_until_they_return(

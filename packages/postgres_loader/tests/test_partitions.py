@@ -10,17 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
+from order_files import HEADER, failure, order, stored, write
 from shop import orders_table
 
 from postgres_loader import LandingZoneResource
 
-HEADER = "order_id,customer_id,product_id,quantity,amount_cents,ordered_at,shipped_at,note"
 ORDERS = dg.AssetKey("orders_table")
 Run = Callable[..., dg.ExecuteInProcessResult]
-
-
-def order(number: int, at: str, cents: int = 100) -> str:
-    return f"{number},1,1,1,{cents},{at},,"
 
 
 # The last instant of a day and the first of the next, with and without UTC's own sign.
@@ -65,17 +61,6 @@ def run(landing: Path, warehouse: PostgresResource, instance: dg.DagsterInstance
     return run_orders
 
 
-def write(path: Path, *lines: str) -> None:
-    path.write_text("\n".join([HEADER, *lines, ""]))
-
-
-def stored(warehouse: PostgresResource) -> dict[int, int]:
-    """What each order costs, in cents."""
-    with warehouse.get_connection() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT order_id, amount_cents FROM raw.orders ORDER BY 1")
-        return dict(cursor.fetchall())
-
-
 def reported(result: dg.ExecuteInProcessResult) -> dict[str | None, dg.AssetMaterialization]:
     """Materializations by partition; None is the table."""
     found = result.asset_materializations_for_node("orders_table")
@@ -96,13 +81,6 @@ def version(result: dg.ExecuteInProcessResult, day: str | None = None) -> str:
     return (reported(result)[day].tags or {})["dagster/data_version"]
 
 
-def failure(result: dg.ExecuteInProcessResult) -> str:
-    (event,) = result.get_step_failure_events()
-    data = event.step_failure_data.user_failure_data
-    assert data is not None, event.step_failure_data.error_display_string
-    return str(data.description)
-
-
 def test_a_run_without_partition_reports_each_changed_day(
     run: Run, landing: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -114,8 +92,7 @@ def test_a_run_without_partition_reports_each_changed_day(
     assert version(again) == version(first)
     write(landing / "orders.csv", *WHOLE[:3], order(4, "2025-01-02T00:00:00Z", 7), *WHOLE[5:])
     third = run()
-    # Of the 4th, the file no longer says anything, so it keeps what it has.
-    assert days(third) == {"2025-01-02": 1}
+    assert days(third) == {"2025-01-02": 1, "2025-01-04": 0}
     assert version(third) != version(first)
     assert version(third, "2025-01-02") != version(first, "2025-01-02")
 

@@ -1,4 +1,4 @@
-"""Puts the sample files into an empty landing zone: `python -m elt.sample_data`."""
+"""Puts the sample files into an empty landing zone, once: `python -m elt.sample_data`."""
 
 import os
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tenacity
 from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
-from postgres_loader.landing_zone import open_landing_zone, seed
+from postgres_loader.landing_zone import open_landing_zone
+from postgres_loader.seeding import seed
 
 SAMPLE_FOLDER = Path(__file__).parent / "defs" / "data"
 DEADLINE_S = 60

@@ -46,6 +46,8 @@ ORDERS = Table(
         Column("shipped_at", "timestamp with time zone", "When it left, UTC.", nullable=True),
         Column("note", "text", "The customer's words to the shop.", nullable=True),
     ),
+    # A day without a single order says so by a file with nothing but the header.
+    days_may_be_empty=True,
     day_column="ordered_at",
     first_day=date(2025, 1, 1),
 )

@@ -9,6 +9,14 @@ from psycopg2.extensions import connection as Connection
 from pydantic import Field
 
 CONNECT_TIMEOUT_S = 10
+# The server's words for what does not pass by itself; a refused connection has no SQLSTATE.
+_PERMANENT = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "permission denied",
+    "does not exist",
+)
 
 
 class PostgresResource(dg.ConfigurableResource):
@@ -25,7 +33,8 @@ class PostgresResource(dg.ConfigurableResource):
     def get_connection(self) -> Iterator[Connection]:
         """A connection: commits when the block ends, rolls back when it raises, always closes.
 
-        Raises dagster.Failure, which names server, database and role, when there is none.
+        Raises dagster.Failure, which names server, database and role, when there is none; it
+        allows retries unless role, password or database are wrong.
         """
         connection = self._connect()
         try:
@@ -58,6 +67,7 @@ class PostgresResource(dg.ConfigurableResource):
             raise dg.Failure(
                 description=f"no connection to database {self.database} on {self.host}:{self.port} "
                 f"as {self.user}: {reason}",
+                allow_retries=not any(words in reason for words in _PERMANENT),
             ) from None
         with connection, connection.cursor() as cursor:
             cursor.execute(

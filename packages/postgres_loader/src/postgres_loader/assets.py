@@ -1,4 +1,5 @@
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from time import perf_counter
 from typing import Any
@@ -8,32 +9,57 @@ from location_kit.postgres import PostgresResource
 from pydantic import Field
 
 from postgres_loader.dagster_internals import DATA_VERSION_TAG
-from postgres_loader.landing_files import midnight
-from postgres_loader.landing_load import Outcome, day_versions, load_from_landing_zone
+from postgres_loader.landing_files import Part, midnight
+from postgres_loader.landing_load import (
+    Allowed,
+    Outcome,
+    day_versions,
+    load_from_landing_zone,
+)
 from postgres_loader.landing_zone import LandingZone
-from postgres_loader.reporting import column_schema, failures, load_metadata, max_rejected_share
+from postgres_loader.loading import LoadResult
+from postgres_loader.reporting import (
+    column_schema,
+    failures,
+    load_metadata,
+    max_deleted_share,
+    max_rejected_share,
+)
 from postgres_loader.resources import LandingZoneResource
+from postgres_loader.second_requests import outage_tags
 from postgres_loader.tables import Table
+from postgres_loader.unmatched import named, unmatched
 
 FILES_SHOWN = 20
+# After 10, 30, 70 and 150 s, with a new connection each time; only for what may pass (failures()).
+RETRIES = dg.RetryPolicy(max_retries=4, delay=10, backoff=dg.Backoff.EXPONENTIAL)
 
 
-class LoadConfig(dg.Config):
+class TableLoad(dg.Config):
     """What one run may do that others may not."""
 
     max_deleted_share: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="Of the table's rows, those that this run may delete; instead of the table's.",
+        description="Of the rows that the run replaces, those that it may delete; instead of the "
+        "setting and of what the table declares.",
+    )
+    replace_days: bool = Field(
+        default=False,
+        description="Replace rows of days also where they came from files of the days that are not "
+        "in the landing zone any more.",
     )
 
 
-def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinition:
+def table_asset(
+    table: Table, *, owners: Sequence[str] = (), tables: Sequence[Table] = ()
+) -> dg.AssetsDefinition:
     """The asset `<table>_table`: files of the landing zone as raw.<table>.
 
     A table with days is partitioned by them. A partition's run replaces its day, and a run
-    without partition the table; both report each day that they changed.
+    without partition the table; both report each day that they changed. Of all the `tables` that
+    the landing zone has files of, the first one's runs name the files that belong to none.
     """
     partitions = _partitions(table)
 
@@ -46,6 +72,7 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
         partitions_def=partitions,
         # Several days at once: as many as the pool allows, see docs/landing-zone.md.
         pool=f"raw_{table.name}" if partitions else None,
+        retry_policy=RETRIES,
         metadata={
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": f"raw.{table.name}",
@@ -53,32 +80,64 @@ def table_asset(table: Table, *, owners: Sequence[str] = ()) -> dg.AssetsDefinit
     )
     def load_table(
         context: dg.AssetExecutionContext,
-        config: LoadConfig,
+        config: TableLoad,
         landing_zone: LandingZoneResource,
         postgres: PostgresResource,
     ) -> dg.MaterializeResult:
         day = date.fromisoformat(context.partition_key) if context.has_partition_key else None
         started = perf_counter()
-        with failures(), postgres.get_connection() as connection:
+        with _asked_for_again(context), failures(), postgres.get_connection() as connection:
             zone, schema = landing_zone.open(), postgres.schema_
-            share = max_rejected_share()
+            deletable = config.max_deleted_share
+            if deletable is None:
+                deletable = max_deleted_share()
+            allowed = Allowed(max_rejected_share(), deletable, config.replace_days)
+
+            def report(part: Part, result: LoadResult) -> None:
+                versions = day_versions(connection, schema, table, sorted(result.days))
+                _report_days(context, partitions, result, versions)
+
+            if day is None and table in tables[:1]:
+                _name_unmatched(context, zone, tables)
             outcome = load_from_landing_zone(
-                connection, zone, schema, table, day, share, config.max_deleted_share
+                connection, zone, schema, table, day, allowed, loaded=report
             )
-            days = outcome.changed_days | ({day} if day and outcome.loaded else set())
-            versions = day_versions(connection, schema, table, sorted(days)) if days else {}
-            _report_days(context, partitions, outcome, versions)
             if outcome.failures:
                 raise outcome.failure()
+            version = outcome.result.digest
+            if day:
+                version = day_versions(connection, schema, table, [day])[day]
+        for sentence in outcome.kept:
+            context.log.warning(sentence)
         metadata = load_metadata(table, outcome.result, perf_counter() - started)
         if day:
             metadata["dagster/partition_row_count"] = metadata.pop("dagster/row_count")
         return dg.MaterializeResult(
-            metadata={**_files(zone, outcome), **metadata},
-            data_version=dg.DataVersion(versions[day] if day else outcome.result.digest),
+            metadata={**_files(zone, outcome), **metadata}, data_version=dg.DataVersion(version)
         )
 
     return load_table
+
+
+def _name_unmatched(
+    context: dg.AssetExecutionContext, zone: LandingZone, tables: Sequence[Table]
+) -> None:
+    names = unmatched(zone.listing(), tables)
+    if names:
+        said = f"{zone.uri_of('')} has {len(names)} files of no table, which nothing loads"
+        context.log.warning(f"{said}: {named(names, tables)}")
+
+
+@contextlib.contextmanager
+def _asked_for_again(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Marks the run for the sensor when it fails for something that may pass."""
+    try:
+        yield
+    except dg.Failure as failure:
+        if failure.allow_retries:
+            tags = outage_tags(context.asset_key.to_user_string())
+            context.instance.add_run_tags(context.run.run_id, tags)
+        raise
 
 
 def _partitions(table: Table) -> dg.DailyPartitionsDefinition | None:
@@ -92,12 +151,12 @@ def _partitions(table: Table) -> dg.DailyPartitionsDefinition | None:
 def _report_days(
     context: dg.AssetExecutionContext,
     partitions: dg.DailyPartitionsDefinition | None,
-    outcome: Outcome,
+    result: LoadResult,
     versions: Mapping[date, str],
 ) -> None:
     """A materialization of each changed day that has a partition, except the run's own."""
     own = context.partition_key if context.has_partition_key else None
-    for day in sorted(outcome.changed_days):
+    for day, rows in sorted(result.days.items()):
         key = day.isoformat()
         if partitions is None or key == own or not partitions.has_partition_key(key):
             continue
@@ -105,7 +164,7 @@ def _report_days(
             dg.AssetMaterialization(
                 context.asset_key,
                 partition=key,
-                metadata={"dagster/partition_row_count": outcome.result.days[day]},
+                metadata={"dagster/partition_row_count": rows},
                 tags={DATA_VERSION_TAG: versions[day]},
             )
         )

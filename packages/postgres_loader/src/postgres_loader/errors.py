@@ -29,12 +29,24 @@ class LandingZoneError(LoaderError):
     """The landing zone refuses: wrong address, no such file, no permission."""
 
 
+class NoSuchFile(LandingZoneError):
+    """There is no file of that name."""
+
+
 class LandingZoneUnavailable(LandingZoneError):
     """The landing zone's store does not answer, or is not ready yet."""
+
+    may_pass = True
 
 
 class WarehouseError(LoaderError):
     """The warehouse refused something that is not the input's fault."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The warehouse is away or busy: no connection, a lost one, a lock that others hold."""
+
+    may_pass = True
 
 
 class BadInput(LoaderError):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from postgres_loader.errors import LandingZoneError
 from postgres_loader.sources import SUFFIXES
@@ -34,16 +34,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Part:
-    """Files that are loaded together, as all rows of a table from `start` until before `end`.
+    """Files that are loaded together: as all rows of a UTC day or, without one, of a table.
 
-    None is no limit on that side. `one_day` says that the files claim to hold this range alone,
-    so that a row of another time in them is an error.
+    `one_day` says that the files claim to hold that day alone, so that a row of another day in them
+    is an error. A table's rows are without those of `own_days`, which have files of their own.
+    `whole` is the file of the whole table, if there is one.
     """
 
     files: tuple[str, ...]
-    start: datetime | None = None
-    end: datetime | None = None
+    day: date | None = None
     one_day: bool = False
+    own_days: tuple[date, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 def classify(name: str, tables: Iterable[Table]) -> Place | None:
@@ -72,39 +74,24 @@ def parts(table: Table, names: Sequence[str], day: date | None = None) -> list[P
     """How to load a table, or one day of it, from the landing zone's files.
 
     A day comes from its own files where there are any, and else from the file of the whole
-    table. So a whole table with days comes from both, in several parts that do not overlap.
-    Nothing when there is no file to load from. Raises LandingZoneError when there is more than
-    one of the whole table.
+    table. So a whole table with days comes from both, in several parts that do not overlap: the
+    file of the whole table is read once, and first. Nothing when there is no file to load from.
+    Raises LandingZoneError when there is more than one of the whole table.
     """
     of_days = _day_files(table, names)
     whole = _whole_file(table, names)
-    if day is not None:
-        if day in of_days:
-            return [_day_part(day, of_days[day])]
-        end = midnight(day + timedelta(days=1))
-        return [Part((whole,), midnight(day), end)] if whole is not None else []
-    own = [_day_part(day, of_days[day]) for day in sorted(of_days)]
-    return own if whole is None else _with_gaps_filled(whole, own)
+    own = [Part(tuple(of_days[d]), d, one_day=True, whole=whole) for d in sorted(of_days)]
+    if day is None:
+        own_days = tuple(sorted(of_days))
+        return [*([Part(whole, own_days=own_days, whole=whole)] if whole else []), *own]
+    if day in of_days:
+        return [part for part in own if part.day == day]
+    return [Part(whole, day, whole=whole)] if whole else []
 
 
 def midnight(day: date) -> datetime:
     """The first instant of a day in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _with_gaps_filled(whole: str, own: Sequence[Part]) -> list[Part]:
-    filled: list[Part] = []
-    reached = None
-    for part in own:
-        if reached != part.start:
-            filled.append(Part((whole,), reached, part.start))
-        filled.append(part)
-        reached = part.end
-    return [*filled, Part((whole,), reached)]
-
-
-def _day_part(day: date, files: Sequence[str]) -> Part:
-    return Part(tuple(files), midnight(day), midnight(day + timedelta(days=1)), one_day=True)
 
 
 def _day_files(table: Table, names: Iterable[str]) -> dict[date, list[str]]:
@@ -116,7 +103,7 @@ def _day_files(table: Table, names: Iterable[str]) -> dict[date, list[str]]:
     return found
 
 
-def _whole_file(table: Table, names: Iterable[str]) -> str | None:
+def _whole_file(table: Table, names: Iterable[str]) -> tuple[str, ...]:
     found = [name for name in sorted(names) if classify(name, [table]) == Place(table, None)]
     if len(found) > 1:
         raise LandingZoneError(
@@ -124,7 +111,7 @@ def _whole_file(table: Table, names: Iterable[str]) -> str | None:
             f"{table.name}? Keep one",
             files=", ".join(found),
         )
-    return found[0] if found else None
+    return tuple(found)
 
 
 def _day(text: str) -> date | None:

@@ -1,16 +1,20 @@
 """The landing zone: the folder or S3 prefix where other systems put files for us."""
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
-from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
+from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable, NoSuchFile
+
+# What a folder of another machine answers while that is away.
+_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN, errno.EAGAIN}
 
 
 class Readable(Protocol):
@@ -33,6 +37,13 @@ class FileInfo:
     modified: datetime
 
 
+class Listing(NamedTuple):
+    """What is right in a landing zone, sorted by name: files, and names of folders."""
+
+    files: list[FileInfo]
+    folders: list[str]
+
+
 class LandingZone(Protocol):
     """Files by name. Every method raises LandingZoneError with the file's URI in its message.
 
@@ -50,6 +61,9 @@ class LandingZone(Protocol):
 
     def files(self) -> list[FileInfo]:
         """The same files with what is known of them; a landing zone that is absent is an error."""
+
+    def listing(self) -> Listing:
+        """The same files, and the folders beside them."""
 
     def info(self, name: str) -> FileInfo:
         """What is known of one file."""
@@ -78,16 +92,23 @@ class FolderLandingZone:
         return [file.name for file in self.files()]
 
     def files(self) -> list[FileInfo]:
+        return self.listing().files
+
+    def listing(self) -> Listing:
         if not self._folder.is_dir():
             raise LandingZoneUnavailable(f"{self.uri_of('')} is not a folder that exists")
-        found = []
+        found, folders = [], []
         with self._errors(""), os.scandir(self._folder) as entries:
             for entry in entries:
                 # A file may go between the listing and the look at it.
                 with contextlib.suppress(FileNotFoundError):
-                    if not entry.name.startswith(".") and entry.is_file():
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_file():
                         found.append(_local_info(entry.name, Path(entry.path).stat()))
-        return sorted(found, key=lambda file: file.name)
+                    elif entry.is_dir():
+                        folders.append(entry.name)
+        return Listing(sorted(found, key=lambda file: file.name), sorted(folders))
 
     def info(self, name: str) -> FileInfo:
         with self._errors(name):
@@ -115,7 +136,8 @@ class FolderLandingZone:
             raise no_such_file(self, name) from None
         except OSError as error:
             uri = self.uri_of(name)
-            raise LandingZoneError(f"{uri}: {error.strerror}", file=uri) from None
+            kind = LandingZoneUnavailable if error.errno in _AWAY else LandingZoneError
+            raise kind(f"{uri}: {error.strerror}", file=uri) from None
 
 
 class S3LandingZone:
@@ -146,16 +168,22 @@ class S3LandingZone:
         return [file.name for file in self.files()]
 
     def files(self) -> list[FileInfo]:
-        found = []
+        return self.listing().files
+
+    def listing(self) -> Listing:
+        found, folders = [], []
         with self._errors(""):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
             )
-            for entry in (entry for page in pages for entry in page.get("Contents", [])):
-                name = entry["Key"].removeprefix(self._prefix)
-                if name and not name.startswith("."):
-                    found.append(_object_info(name, entry["Size"], entry))
-        return sorted(found, key=lambda file: file.name)
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    name = entry["Key"].removeprefix(self._prefix)
+                    if name and not name.startswith("."):
+                        found.append(_object_info(name, entry["Size"], entry))
+                for entry in page.get("CommonPrefixes", []):
+                    folders.append(entry["Prefix"].removeprefix(self._prefix).rstrip("/"))
+        return Listing(sorted(found, key=lambda file: file.name), sorted(folders))
 
     def info(self, name: str) -> FileInfo:
         with self._errors(name):
@@ -176,7 +204,12 @@ class S3LandingZone:
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+            IncompleteReadError,
+        )
         from botocore.exceptions import ConnectionError as NoConnectionError
 
         uri = self.uri_of(name)
@@ -190,10 +223,10 @@ class S3LandingZone:
                 raise no_such_file(self, name) from None
             # A store that has just started may not have made its buckets yet.
             kind = LandingZoneError
-            if code == "NoSuchBucket" or status >= 500:
+            if code in ("NoSuchBucket", "RequestTimeout") or status == 429 or status >= 500:
                 kind = LandingZoneUnavailable
             raise kind(f"{uri}: {error}", file=uri) from None
-        except (HTTPClientError, NoConnectionError) as error:
+        except (HTTPClientError, IncompleteReadError, NoConnectionError) as error:
             raise LandingZoneUnavailable(f"{uri}: {error}", file=uri) from None
         except BotoCoreError as error:
             raise LandingZoneError(f"{uri}: {error}", file=uri) from None
@@ -215,21 +248,6 @@ def open_landing_zone(uri: str) -> LandingZone:
     )
 
 
-def seed(zone: LandingZone, sample_folder: Path) -> str:
-    """Copy the sample files into an empty landing zone; returns what was done, in one line.
-
-    A landing zone that holds anything at all is left alone. Raises LandingZoneError.
-    """
-    present = zone.names()
-    where = zone.uri_of("")
-    if present:
-        return f"landing zone {where} has {len(present)} files; no sample data added"
-    samples = sorted(sample_folder.glob("*.csv"))
-    for sample in samples:
-        zone.put(sample.name, sample)
-    return f"landing zone {where} was empty; added {', '.join(path.name for path in samples)}"
-
-
 def _local_info(name: str, stat: os.stat_result) -> FileInfo:
     # The inode's change time cannot be set: it tells apart what a copy with an old modification
     # time, or another content of the same size, would make look the same.
@@ -246,8 +264,8 @@ def _object_info(name: str, size: int, answer: dict[str, Any]) -> FileInfo:
     return FileInfo(name, size, version, modified)
 
 
-def no_such_file(zone: LandingZone, name: str) -> LandingZoneError:
+def no_such_file(zone: LandingZone, name: str) -> NoSuchFile:
     """The error for a file that is not there; names those that are."""
     uri = zone.uri_of(name)
     present = ", ".join(zone.names()[:20]) or "no files at all"
-    return LandingZoneError(f"{uri} does not exist; the landing zone holds {present}", file=uri)
+    return NoSuchFile(f"{uri} does not exist; the landing zone holds {present}", file=uri)

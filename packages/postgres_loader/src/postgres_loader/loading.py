@@ -11,12 +11,15 @@ from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from postgres_loader.copying import BadData, reason
+from postgres_loader.copying import BadData
+from postgres_loader.days import Scope
 from postgres_loader.ddl import Conformed, conform, conforms, exists, fill, names
-from postgres_loader.errors import RejectedRow, WarehouseError
+from postgres_loader.errors import RejectedRow, WarehouseUnavailable
 from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
-from postgres_loader.merging import Merge, Merged, Missing, Window, refuse_outside
+from postgres_loader.merging import Merge, Merged, Missing, refuse_outside
+from postgres_loader.outages import warehouse_error
+from postgres_loader.ranges import Range, Window
 from postgres_loader.rejects import keep, stage_good_rows
 from postgres_loader.sources import CopySource
 from postgres_loader.staging import Staged, refuse_no_rows, related, shared_relation, stage
@@ -74,6 +77,7 @@ def load(
     *,
     missing: Missing,
     window: Window | None = None,
+    scope: Scope | None = None,
     lock_timeout_s: int = 600,
     max_rejected_share: float | None = None,
     max_deleted_share: float | None = None,
@@ -84,8 +88,8 @@ def load(
     of rows that the source does not have says `missing`: they are kept, or deleted (the table
     becomes the source), or get the time in `missing_since`, which a row that returns loses again.
     With a `window`, all this goes for the rows whose day column is within it, and the source's
-    other rows are left out, or refused if the window is `exact`. Several sources, opened one
-    after the other, are taken for one.
+    other rows are left out, or refused if the window is `exact`; a `scope` decides about that in
+    the load's own transaction. Several sources, opened one after the other, are taken for one.
 
     A load that would delete more than `max_deleted_share` (0 to 1) of the rows, or than the table
     declares, and 100 rows at least, is refused with BadInput.
@@ -110,7 +114,9 @@ def load(
         max_rejected_share = table.max_rejected_share
     if max_deleted_share is None:
         max_deleted_share = table.max_deleted_share
-    options = _Options(missing, window, lock_timeout_s, max_rejected_share, max_deleted_share)
+    options = _Options(
+        missing, window, scope, lock_timeout_s, max_rejected_share, max_deleted_share
+    )
     try:
         try:
             return _load(connection, schema, table, sources, options, careful=False)
@@ -121,13 +127,14 @@ def load(
     except BaseException as error:
         _clean_up(connection, sql.Identifier(schema, table.name))
         if isinstance(error, psycopg2.Error):
-            raise WarehouseError(f"{schema}.{table.name}: {reason(error)}") from None
+            raise warehouse_error(f"{schema}.{table.name}", error) from None
         raise
 
 
 class _Options(NamedTuple):
     missing: Missing
-    window: Window | None
+    window: Range
+    scope: Scope | None
     lock_timeout_s: int
     max_rejected_share: float
     max_deleted_share: float
@@ -148,7 +155,11 @@ def _load(
         # last has also read last.
         _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s, date_style(table))
         alone = len(sources) == 1
-        direct = options.window is None and alone
+        if options.scope:
+            options = options._replace(window=options.scope.begin(cursor, target))
+        window = options.window
+        exact = isinstance(window, Window) and window.exact
+        direct = window is None and alone
 
         def stage_one(source: CopySource) -> Staged:
             if careful:
@@ -158,15 +169,19 @@ def _load(
                 staged = stage(cursor, target, table, source, direct=direct, alone=alone)
                 source.verify()
                 keep(cursor, target, source.uri, None)
-            refuse_no_rows(staged, source, target, table)
-            if options.window and options.window.exact:
+            refuse_no_rows(staged, source, target, table, of_a_day=exact)
+            if isinstance(window, Window) and exact:
                 staging = related(target, "staging")
-                refuse_outside(cursor, staging, table, options.window, source.uri)
+                refuse_outside(cursor, staging, table, window, source.uri)
             return staged
 
         gathered = gather(cursor, target, table, sources, stage_one)
         staged = gathered.staged
         drop_shared(cursor, shared_relation(target))
+        if options.scope and not staged.direct:
+            missing = "keep" if options.scope.keeps_missing else options.missing
+            window = options.scope.settle(cursor, target)
+            options = options._replace(missing=missing, window=window)
         merged, conformed = _merge(cursor, target, table, staged, options)
         changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)
@@ -211,9 +226,7 @@ def _merge(
         return merge.first(staged.rows), Conformed(staged.extra, changed=False)
     # Any row that the table has may be one of those that could not be read.
     missing = "keep" if staged.unidentified else options.missing
-    # Days that the source does not speak of stay.
-    whole = options.window is None and not table.day_column
-    all_anew = missing == "delete" and whole and not staged.rejected
+    all_anew = missing == "delete" and options.window is None and not staged.rejected
     if all_anew and exists(cursor, target) and not conforms(cursor, target, table, staged.extra):
         # A table that is made anew loses its rows before they can be compared.
         before = merge.rows()
@@ -243,7 +256,7 @@ def _begin(cursor: Cursor, name: str, lock_timeout_s: int, date_style: str) -> N
     try:
         cursor.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", (name,))
     except errors.LockNotAvailable:
-        raise WarehouseError(
+        raise WarehouseUnavailable(
             f"{name}: another load has been running for more than {lock_timeout_s} s; "
             "try again later"
         ) from None

@@ -10,30 +10,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.ddl import names
 from postgres_loader.errors import BadInput, MassDeletion
+from postgres_loader.ranges import AllBut, Range, Window, within
 from postgres_loader.tables import MISSING_SINCE, Table
 
 Missing = Literal["keep", "delete", "mark"]
-
-
-@dataclass(frozen=True)
-class Window:
-    """A half-open range of time, from `start` to before `end`. Raises ValueError where that is
-    no range, or without a time zone.
-
-    An `exact` one is all that its sources have; other rows are errors, and not left out. With
-    `dayless`, rows whose day is null are within, too.
-    """
-
-    start: datetime.datetime
-    end: datetime.datetime
-    exact: bool = False
-    dayless: bool = False
-
-    def __post_init__(self) -> None:
-        if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise ValueError(f"a window needs times with a time zone, not {self.start}, {self.end}")
-        if self.start >= self.end:
-            raise ValueError(f"a window has to end after its start, {self.start}, not {self.end}")
 
 
 @dataclass(frozen=True)
@@ -55,9 +35,7 @@ class Merged:
 class Merge:
     """A merge by primary key of `staging` into `target`, both with the given columns.
 
-    Keys in the table `spared`, where there is one, do not count as missing. Of a table with days,
-    rows of a day that the source has no row of do not either, unless the window is exact: only
-    a source of the day itself says that the day has no rows.
+    Keys in the table `spared`, where there is one, do not count as missing.
 
     `run()` raises MassDeletion where it would delete more than `max_deleted_share` of the rows.
     """
@@ -69,7 +47,7 @@ class Merge:
         target: sql.Identifier,
         staging: sql.Identifier,
         columns: Sequence[str],
-        window: Window | None = None,
+        window: Range = None,
         spared: sql.Identifier | None = None,
         max_deleted_share: float = 1,
     ) -> None:
@@ -98,8 +76,10 @@ class Merge:
             "differs": _differs(table, columns),
             "assignments": sql.SQL(", ").join(assignments),
             "same_key": same_key,
-            "present_within": _within("present", table, window),
-            "incoming_within": _within("incoming", table, window),
+            "present_within": within("present", table, window),
+            "incoming_within": within("incoming", table, window),
+            # A window takes a key from other days. AllBut leaves other days as they are.
+            "movable": within("present", table, window if isinstance(window, AllBut) else None),
             "day": sql.Identifier(table.day_column or ""),
             "mark": sql.Identifier(MISSING_SINCE),
             "marked": sql.SQL(
@@ -111,9 +91,6 @@ class Merge:
             if spared
             else sql.SQL(""),
         }
-        is_exact = window is not None and window.exact
-        claimed = _CLAIMED if table.day_column and not is_exact else ""
-        self._parts["claimed"] = sql.SQL(claimed).format(**self._parts)
 
     def run(self, missing: Missing, staged: int) -> Merged:
         """Insert, update, and do with the missing rows as told; there are `staged` rows."""
@@ -174,7 +151,7 @@ class Merge:
             """
             SELECT DISTINCT present.{day}::date
             FROM {target} AS present JOIN {staging} AS incoming ON {same_key}
-            WHERE {incoming_within} AND present.{day} IS DISTINCT FROM incoming.{day}
+            WHERE {incoming_within} AND {movable} AND present.{day} IS DISTINCT FROM incoming.{day}
             """
         )
         return {day for (day,) in self._cursor.fetchall()}
@@ -219,7 +196,7 @@ def refuse_outside(
         day=sql.Identifier(table.day_column or ""),
         key=names(table.primary_key),
         staging=staging,
-        within=_within("incoming", table, window),
+        within=within("incoming", table, window),
     )
     cursor.execute(statement)
     found = cursor.fetchone()
@@ -244,25 +221,23 @@ _EXACT_TYPES = frozenset(
 )
 # Of fewer rows, half may well go in a day.
 GUARDED_FROM_ROWS = 100
-_OUTSIDE = "SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE"
+_OUTSIDE = """
+    SELECT count(*) FROM {staging} AS incoming WHERE {incoming_within} IS NOT TRUE
+        OR EXISTS (SELECT FROM {target} AS present WHERE {same_key} AND NOT {movable})
+"""
 _UPDATE = """
     UPDATE {target} AS present SET {assignments} FROM {staging} AS incoming
-    WHERE {same_key} AND {incoming_within} AND ({differs} OR {marked})
+    WHERE {same_key} AND {incoming_within} AND {movable} AND ({differs} OR {marked})
 """
 _INSERT = """
     INSERT INTO {target} AS present ({columns}) SELECT {incoming} FROM {staging} AS incoming
     WHERE {incoming_within}
         AND NOT EXISTS (SELECT FROM {target} AS present WHERE {same_key})
 """
-_CLAIMED = """
-    AND (present.{day} IS NULL OR present.{day}::date IN (
-        SELECT incoming.{day}::date FROM {staging} AS incoming WHERE {incoming_within}
-    ))
-"""
 _MISSED = """
     {present_within} AND NOT EXISTS (
         SELECT FROM {staging} AS incoming WHERE {same_key} AND {incoming_within}
-    ) {spared} {claimed}
+    ) {spared}
 """
 _DELETE = "DELETE FROM {target} AS present WHERE " + _MISSED
 _MARK = "UPDATE {target} AS present SET {mark} = now() WHERE {mark} IS NULL AND " + _MISSED
@@ -283,16 +258,3 @@ def _differs(table: Table, columns: Sequence[str]) -> sql.Composable:
         differs = sql.SQL("ROW ({})::record *<> ROW ({})::record")
         conditions.append(differs.format(names(rest, "present"), names(rest, "incoming")))
     return sql.SQL(" OR ").join(conditions)
-
-
-def _within(row: str, table: Table, window: Window | None) -> sql.Composable:
-    if window is None:
-        return sql.SQL("true")
-    within = "({day} >= {start} AND {day} < {end})"
-    if window.dayless:
-        within = f"({within} OR {{day}} IS NULL)"
-    return sql.SQL(within).format(
-        day=sql.Identifier(row, table.day_column or ""),
-        start=sql.Literal(window.start),
-        end=sql.Literal(window.end),
-    )

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+import psycopg2
 
+from postgres_loader.copying import reason
 from postgres_loader.errors import BadInput, LoaderError, RejectedRow
 from postgres_loader.loading import LoadResult
+from postgres_loader.outages import may_pass
 from postgres_loader.tables import Table
 
 CELL_LIMIT = 80
@@ -74,7 +77,16 @@ def max_rejected_share() -> float | None:
 
     Raises LoaderError for anything else.
     """
-    text = os.environ.get("MAX_REJECTED_SHARE", "")
+    return _share("MAX_REJECTED_SHARE")
+
+
+def max_deleted_share() -> float | None:
+    """The same for MAX_DELETED_SHARE."""
+    return _share("MAX_DELETED_SHARE")
+
+
+def _share(variable: str) -> float | None:
+    text = os.environ.get(variable, "")
     if not text:
         return None
     try:
@@ -82,7 +94,7 @@ def max_rejected_share() -> float | None:
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        raise LoaderError(f"MAX_REJECTED_SHARE is {text!r}; it must be a number from 0 to 1")
+        raise LoaderError(f"{variable} is {text!r}; it must be a number from 0 to 1")
     return share
 
 
@@ -91,6 +103,10 @@ def failures() -> Iterator[None]:
     """Turns expected errors into a dagster.Failure with the error's sentence and details."""
     try:
         yield
+    except psycopg2.Error as error:
+        raise dg.Failure(
+            description=f"the warehouse refused: {reason(error)}", allow_retries=may_pass(error)
+        ) from None
     except LoaderError as error:
         rows = error.rejected_rows if isinstance(error, BadInput) else ()
         metadata = {**error.details, **_rejected_rows(rows)}

@@ -4,12 +4,16 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from postgres_loader.arrivals import Cursor, CursorError, Plan, Request, plan
+from postgres_loader.landing_zone import FileInfo
 from postgres_loader.resources import LandingZoneResource
+from postgres_loader.second_requests import second_requests
 from postgres_loader.tables import Table
+from postgres_loader.unmatched import look_alikes, named
 
 # What is beyond is asked for at the next look: a tick has a minute, and a queue its readers.
 REQUESTS_PER_TICK = 100
 NAMES_SHOWN = 5
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 def build_landing_zone_sensor(
@@ -29,20 +33,28 @@ def build_landing_zone_sensor(
     ) -> dg.SensorResult:
         # A landing zone that cannot be listed fails the tick, which leaves the cursor as it is.
         zone = landing_zone.open()
+        listing = zone.listing()
+        # They are told once, as files of no table are.
+        folders = [FileInfo(name, 0, "", _NO_TIME) for name in look_alikes(listing.folders)]
         found = plan(
             _cursor(context),
-            zone.files(),
+            [*listing.files, *folders],
             tables,
             files_are_whole=zone.files_are_whole,
             last_day=datetime.now(UTC).date(),
             limit=REQUESTS_PER_TICK,
         )
-        report = _report(found)
+        assets = [f"{table.name}_table" for table in tables]
+        again = second_requests(context.instance, assets, REQUESTS_PER_TICK)
+        requests = [*map(_run_request, found.requests), *again]
+        report = _report(found, tables)
+        if again:
+            report.append(f"{len(again)} runs are asked for again that failed for what may pass")
         for line in report:
             context.log.info(line)
-        skipped = None if found.requests else f"nothing new in {zone.uri_of('')}"
+        skipped = None if requests else f"nothing new in {zone.uri_of('')}"
         return dg.SensorResult(
-            run_requests=[_run_request(request) for request in found.requests] or None,
+            run_requests=requests or None,
             skip_reason="; ".join([skipped, *report]) if skipped else None,
             cursor=found.cursor.dump(),
         )
@@ -69,14 +81,17 @@ def _run_request(request: Request) -> dg.RunRequest:
     )
 
 
-def _report(found: Plan) -> list[str]:
+def _report(found: Plan, tables: Sequence[Table]) -> list[str]:
     said = {
-        "of no table, and left alone": found.unknown,
         "perhaps still being written, looked at again": found.growing,
         "of a day that has not come, and left until then": found.early,
         "left for the next tick": [request.place.label for request in found.postponed],
     }
-    return [f"{len(names)} {what}: {_named(names)}" for what, names in said.items() if names]
+    report = [f"{len(names)} {what}: {_named(names)}" for what, names in said.items() if names]
+    if found.unknown:
+        unknown = named(found.unknown, tables)
+        report.insert(0, f"{len(found.unknown)} of no table, and left alone: {unknown}")
+    return report
 
 
 def _named(names: Sequence[str]) -> str:

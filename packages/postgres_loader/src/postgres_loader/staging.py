@@ -105,9 +105,12 @@ def staging_columns(table: Table, stream: Sequence[str]) -> list[Column]:
 
 
 def refuse_no_rows(
-    staged: Staged, source: CopySource, target: sql.Identifier, table: Table
+    staged: Staged, source: CopySource, target: sql.Identifier, table: Table, *, of_a_day: bool
 ) -> None:
-    """Raises BadInput when there are no rows, and the table's declaration expects some."""
+    """Raises BadInput when there are no rows, and the table's declaration expects some.
+
+    `of_a_day` says that the source is a file of one day.
+    """
     if staged.rows == 0 and staged.rejected:
         first = staged.rejected_rows[0]
         raise source.bad_input(
@@ -116,9 +119,15 @@ def refuse_no_rows(
             first.column,
             first.value,
         )
-    if staged.rows == 0 and not table.may_be_empty:
-        name = ".".join(target.strings)
-        raise BadInput(source.uri, f"there is not a single row; {name} keeps those it has")
+    if staged.rows or table.may_be_empty or (of_a_day and table.days_may_be_empty):
+        return
+    name = ".".join(target.strings)
+    declaration = "days_may_be_empty" if of_a_day else "may_be_empty"
+    raise BadInput(
+        source.uri,
+        f"there is not a single row; {name} keeps those it has. If that is right, declare the "
+        f"table with {declaration}",
+    )
 
 
 def _check_times(cursor: Cursor, relation: sql.Identifier, table: Table) -> None:

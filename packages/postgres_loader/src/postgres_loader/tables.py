@@ -25,6 +25,7 @@ class Table:
 
     `may_be_empty` says whether a source without a single row is to be believed. By default it is
     not: an export that lost its rows is far more likely than a business that lost its customers.
+    `days_may_be_empty` says the same of a file of one day.
 
     `day_column` is the date or timestamp by which loads of a window and partitions go, in UTC;
     `first_day` is the first that has a partition.
@@ -44,6 +45,7 @@ class Table:
     primary_key: tuple[str, ...]
     columns: tuple[Column, ...]
     may_be_empty: bool = False
+    days_may_be_empty: bool = False
     day_column: str | None = None
     first_day: date | None = None
     marks_missing: bool = False
@@ -64,6 +66,8 @@ class Table:
             raise ValueError(f"table {self.name} does not declare its column {unknown[0]!r}")
         if self.marks_missing and MISSING_SINCE in self.column_names:
             raise ValueError(f"table {self.name}: {MISSING_SINCE!r} is for the load to set")
+        if self.days_may_be_empty and not self.day_column:
+            raise ValueError(f"table {self.name} has no day_column, so no day that may be empty")
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n\\' or not self.delimiter.isascii():
             raise ValueError(
                 f"table {self.name}: delimiter {self.delimiter!r} is not one ASCII character that"

@@ -1,7 +1,11 @@
+from functools import partial
+
 from postgres_loader import table_asset
 
-from elt.tables import CUSTOMERS, ORDERS, PRODUCTS
+from elt.tables import CUSTOMERS, LANDING_TABLES, ORDERS, PRODUCTS
 
-customers_table = table_asset(CUSTOMERS, owners=["team:elt"])
-orders_table = table_asset(ORDERS, owners=["team:elt"])
-products_table = table_asset(PRODUCTS, owners=["team:elt"])
+landing_asset = partial(table_asset, owners=["team:elt"], tables=LANDING_TABLES)
+
+customers_table = landing_asset(CUSTOMERS)
+orders_table = landing_asset(ORDERS)
+products_table = landing_asset(PRODUCTS)

@@ -1,0 +1,132 @@
+"""A file of a folder that is still being written is waited for, and not for ever."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from location_kit.postgres import PostgresResource
+from order_files import HEADER, failure, order, stored, write
+from shop import orders_table
+
+from postgres_loader import LandingZoneResource, landing_load, settling
+from postgres_loader.landing_zone import FolderLandingZone
+from postgres_loader.settling import still_growing
+
+
+class Watched(FolderLandingZone):
+    """A landing zone in which something happens at each look."""
+
+    def __init__(self, folder: Path, happenings: Iterator[None]) -> None:
+        super().__init__(folder)
+        self._happenings = happenings
+        self.looks = 0
+
+    def files(self):
+        self.looks += 1
+        next(self._happenings, None)
+        return super().files()
+
+
+def grow(file: Path, times: int) -> Iterator[None]:
+    for _ in range(times):
+        with file.open("a") as stream:
+            stream.write("more\n")
+        yield
+
+
+def test_a_file_that_grows_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    zone = Watched(tmp_path, grow(file, 3))
+    assert still_growing(zone, {"orders.csv"}) == set()
+    # Three that found it changed, and one that did not.
+    assert zone.looks == 4
+    assert file.read_text() == "more\n" * 3
+
+
+def test_it_is_not_waited_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "DEADLINE_S", 0.05)
+    zone = Watched(tmp_path, grow(tmp_path / "orders.csv", 10_000))
+    (tmp_path / "orders_2025-01-01.csv").write_text("x")
+    assert still_growing(zone, {"orders.csv", "orders_2025-01-01.csv"}) == {"orders.csv"}
+
+
+def test_an_old_file_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").touch()
+    os.utime(tmp_path / "orders.csv", (1, 1))
+    zone = Watched(tmp_path, iter(()))
+    assert still_growing(zone, {"orders.csv"}) == set()
+    assert zone.looks == 1
+
+
+def test_where_files_are_whole_nobody_looks(tmp_path: Path) -> None:
+    zone = Watched(tmp_path, iter(()))
+    zone.files_are_whole = True
+    assert still_growing(zone, {"orders.csv"}) == set()
+    assert zone.looks == 0
+
+
+def run(landing: Path, warehouse: PostgresResource) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        [orders_table],
+        raise_on_error=False,
+        resources={
+            "landing_zone": LandingZoneResource(uri=landing.as_uri()),
+            "postgres": warehouse,
+        },
+    )
+
+
+def test_a_run_loads_what_is_written_to_its_end(
+    tmp_path: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "LOOK_S", 0.5)
+    file = tmp_path / "orders.csv"
+    write(file, order(1, "2025-01-01T00:00:00Z"))
+    pause = threading.Event()
+
+    def go_on() -> None:
+        for number in range(2, 12):
+            with file.open("a") as stream:
+                stream.write(order(number, "2025-01-01T00:00:00Z") + "\n")
+            pause.wait(0.1)
+
+    writer = threading.Thread(target=go_on)
+
+    def begin_to_write(zone: FolderLandingZone, names: set[str]) -> set[str]:
+        writer.start()
+        return still_growing(zone, names)
+
+    monkeypatch.setattr(landing_load, "still_growing", begin_to_write)
+    result = run(tmp_path, warehouse)
+    writer.join()
+    assert result.success
+    assert len(stored(warehouse)) == 11
+
+
+def test_a_file_that_goes_on_growing_keeps_no_other_from_being_loaded(
+    tmp_path: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "DEADLINE_S", 0.05)
+    write(tmp_path / "orders.csv", order(1, "2025-01-01T00:00:00Z"))
+    file = tmp_path / "orders_2025-01-02.csv"
+    file.write_text(HEADER + "\n")
+    done, pause = threading.Event(), threading.Event()
+
+    def go_on() -> None:
+        while not done.is_set():
+            with file.open("a") as stream:
+                stream.write(order(2, "2025-01-02T00:00:00Z") + "\n")
+            pause.wait(0.001)
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    try:
+        said = failure(run(tmp_path, warehouse))
+    finally:
+        done.set()
+        writer.join()
+    assert f"{file.name}: it is still being written" in said
+    assert stored(warehouse) == {1: 100}
