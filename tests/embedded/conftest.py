@@ -16,6 +16,14 @@ from checkout import Stack, add_test_definitions, clone
 from users_api import UsersApi
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long acts run by `make soak` alone."""
+    if os.environ.get("SOAK") != "full":
+        left = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

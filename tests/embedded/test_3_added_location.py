@@ -7,6 +7,9 @@ import pytest
 
 from checkout import Stack
 
+# On the stack of Compose, tests/stack/add_location shows it in each run.
+pytestmark = pytest.mark.long
+
 NAME = "eu_sales"
 FILES = ("docker-compose.yml", "workspace.yaml", "dg.toml", ".env.example")
 

@@ -29,6 +29,7 @@ def test_reset_asks_first_and_then_deletes_all_data(user_stack: Stack) -> None:
     assert [path.name for path in data.iterdir()] == ["lock"]
 
 
+@pytest.mark.long
 def test_an_ordinary_user_starts_and_hangs_up(user_stack: Stack) -> None:
     checkout = user_stack.checkout
     _give_to(checkout, USER)

@@ -6,11 +6,13 @@ import json
 import socket
 import ssl
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
+from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
@@ -46,6 +48,7 @@ class Gateway:
 
     port: int
     container: str
+    log: Path
     tls: bool = False
 
     @property
@@ -55,10 +58,8 @@ class Gateway:
 
     def logs(self) -> list[dict[str, Any]]:
         """The lines of its access log."""
-        shown = subprocess.run(
-            ["docker", "logs", self.container], capture_output=True, text=True, check=True
-        ).stdout
-        return [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def logged(self, before: int, **expected: Any) -> dict[str, Any]:
         """The line after the first ``before`` ones that says all of this, once it is there."""
@@ -160,7 +161,9 @@ def web_gateway(
     ``volume`` holds users and certificate; with one it asks for a login, by TLS. ``networks`` are
     further ones, as ``docker run --network`` takes them.
     """
-    gateway = Gateway(free_port(), f"webgw-{uuid.uuid4().hex[:8]}", tls=volume is not None)
+    name = f"webgw-{uuid.uuid4().hex[:8]}"
+    log = Path(tempfile.gettempdir(), f"{name}.log")
+    gateway = Gateway(free_port(), name, log, tls=volume is not None)
     given = {"WEBSERVER_ADDRESS": upstream.webserver, "WEB_LOG": "all"}
     given |= {"WEBSERVER_VIEWER_ADDRESS": upstream.webserver, **settings}
     command = [
@@ -173,7 +176,12 @@ def web_gateway(
     ]
     try:
         subprocess.run(command, check=True, capture_output=True)
-        until(gateway.answers, seconds=30)
-        yield gateway
+        follow = ["docker", "logs", "--follow", gateway.container]
+        with log.open("w") as output, subprocess.Popen(follow, stdout=output):
+            try:
+                until(gateway.answers, seconds=30)
+                yield gateway
+            finally:
+                subprocess.run(["docker", "rm", "--force", gateway.container], capture_output=True)
     finally:
-        subprocess.run(["docker", "rm", "--force", gateway.container], capture_output=True)
+        log.unlink(missing_ok=True)

@@ -95,6 +95,7 @@ def test_a_location_that_cannot_be_built_leaves_nothing(stack: Stack) -> None:
     assert others(stack) == before
 
 
+@pytest.mark.long
 def test_a_subnet_that_another_network_has_leaves_nothing(stack: Stack) -> None:
     before = others(stack)
     taken = f"{stack.project}_taken"
@@ -168,6 +169,7 @@ def running(stack: Stack) -> Iterator[Run]:
     run.wait("CANCELED")
 
 
+@pytest.mark.long
 def test_it_stays_while_a_run_of_it_runs(stack: Stack, running: Run) -> None:
     before = changed(stack)
     shown = refused(stack, "location-remove", f"NAME={NAME}", "YES=1")
@@ -191,6 +193,7 @@ def test_it_stays_while_a_run_of_it_waits(stack: Stack) -> None:
     run.wait()
 
 
+@pytest.mark.long
 def test_work_is_not_deleted_unasked(stack: Stack) -> None:
     shown = refused(stack, "location-remove", f"NAME={NAME}")
     assert "defs/jobs/slow.py" in shown
@@ -198,10 +201,8 @@ def test_work_is_not_deleted_unasked(stack: Stack) -> None:
     assert (stack.folder / f"code_locations/{NAME}/src/{NAME}/defs/jobs/slow.py").exists()
 
 
-def test_taken_out_it_leaves_its_data_and_nothing_else(stack: Stack) -> None:
-    before = others(stack)
-    password = stack.compose("exec", "-T", NAME, "cat", PASSWORD)
-    stack.run("make", "location-remove", f"NAME={NAME}", "YES=1")
+def nothing_of_it_runs(stack: Stack, before: dict[str, tuple[str, str]]) -> None:
+    """It left no file, no container and no image, and the others are as they were ``before``."""
     assert changed(stack) == ""
     assert NAME not in locations(stack)
     assert others(stack) == before
@@ -212,6 +213,14 @@ def test_taken_out_it_leaves_its_data_and_nothing_else(stack: Stack) -> None:
         listed = stack.run("docker", "ps", "-aq", "--filter", f"label={label}", "--filter", project)
         assert listed == ""
     assert stack.run("docker", "images", "-q", f"{stack.project}/{NAME}") == ""
+
+
+@pytest.mark.long
+def test_taken_out_it_leaves_its_data_and_nothing_else(stack: Stack) -> None:
+    before = others(stack)
+    password = stack.compose("exec", "-T", NAME, "cat", PASSWORD)
+    stack.run("make", "location-remove", f"NAME={NAME}", "YES=1")
+    nothing_of_it_runs(stack, before)
     assert days(stack) in {365, 366}
     stack.compose("up", "--detach", "--wait")
     assert others(stack) == before
@@ -223,8 +232,9 @@ def test_taken_out_it_leaves_its_data_and_nothing_else(stack: Stack) -> None:
 
 
 def test_taken_out_with_its_data_nothing_is_left(stack: Stack) -> None:
+    before = others(stack)
     stack.run("make", "location-remove", f"NAME={NAME}", "DELETE_DATA=1")
-    assert changed(stack) == ""
+    nothing_of_it_runs(stack, before)
     assert stack.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{NAME}'") == []
     assert stack.sql(f"SELECT 1 FROM pg_namespace WHERE nspname = '{NAME}'") == []
     assert f"{stack.project}_rpc_{NAME}" not in stack.run("docker", "network", "ls").split()

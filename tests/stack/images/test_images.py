@@ -140,6 +140,7 @@ def test_each_file_that_a_build_is_sent_is_listed(checkout: Checkout, tmp_path: 
         assert files - listed[name] == set(), name
 
 
+@pytest.mark.long
 def test_a_changed_file_of_a_location_is_listed_for_that_location_alone(
     checkout: Checkout,
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_changed_file_of_a_location_is_listed_for_that_location_alone(
     assert changed(checkout, "--locations", "--tests") == {"elt", "analytics"}
 
 
+@pytest.mark.long
 def test_a_changed_file_of_a_package_is_listed_for_the_locations_that_use_it(
     checkout: Checkout,
 ) -> None:

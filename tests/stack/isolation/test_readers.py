@@ -94,7 +94,10 @@ def containers_of(run: Run) -> set[str]:
     return set(run.stack.run("docker", "ps", "-aq", "--no-trunc", "--filter", name).split())
 
 
-@pytest.mark.parametrize("what", ["code_pointer", "executable_path", "container_image"])
+@pytest.mark.parametrize(
+    "what",
+    ["code_pointer", pytest.param("executable_path", marks=pytest.mark.long), "container_image"],
+)
 def test_a_row_that_was_changed_starts_nothing(
     stack: Stack, unmarked: None, row: tuple[Run, str], what: str
 ) -> None:

@@ -218,6 +218,7 @@ def test_the_one_that_joins_can_do_no_more(stack: Stack, run_container: str) -> 
             assert joiner.ask(method, f"{VERSION}{path}", {"Container": webserver}).status == 403
 
 
+@pytest.mark.long
 def test_a_webserver_that_is_made_anew_is_joined_while_the_daemon_is_away(stack: Stack) -> None:
     stack.compose("stop", "daemon")
     try:
@@ -229,6 +230,7 @@ def test_a_webserver_that_is_made_anew_is_joined_while_the_daemon_is_away(stack:
     launch(stack, "scenarios", "tick_job").wait()
 
 
+@pytest.mark.long
 def test_plain_compose_leaves_what_was_joined_alone(stack: Stack) -> None:
     names = ("webserver", "daemon", "workspace", "rpc_networks")
     before = {name: stack.inspect(stack.container(name)) for name in names}

@@ -112,6 +112,7 @@ def test_a_new_file_of_a_day_is_loaded_and_nothing_else(stack: Stack) -> None:
     assert orders_by_day(stack) == others
 
 
+@pytest.mark.long
 def test_a_backfill_replaces_these_days_and_no_others(stack: Stack) -> None:
     first, last = BACKFILLED[0], BACKFILLED[-1]
     days = f"ordered_at >= '{first} 00:00Z' AND ordered_at < '{last} 24:00Z'"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from harness import Stack, until
 from runs import load
 
@@ -22,6 +24,7 @@ def contents(stack: Stack) -> dict[str, object]:
     }
 
 
+@pytest.mark.long
 def test_stop_and_start(stack: Stack, loaded: None) -> None:
     run = load(stack, "customers")
     run.wait()

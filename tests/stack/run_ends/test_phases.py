@@ -20,6 +20,7 @@ def engine(method: str, path: str, **arguments: Any) -> Any:
     return answer.json()
 
 
+@pytest.mark.long
 def test_the_daemon_was_killed_between_making_and_starting(stack: Stack) -> None:
     model = launch(stack, "scenarios", "tick_job")
     model.wait()

@@ -57,6 +57,7 @@ def mounts(container: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.usefixtures("elt_with_more")
+@pytest.mark.long
 def test_additions_to_elt_reach_its_runs_alone(stack: Stack) -> None:
     run = load(stack, "customers")
     run.wait()

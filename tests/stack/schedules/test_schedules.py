@@ -34,7 +34,7 @@ def test_a_tick_runs_in_a_container_of_its_own(stack: Stack) -> None:
 
 
 @pytest.mark.late
-def test_ticks_went_on_after_the_stack_was_stopped(stack: Stack) -> None:
+def test_ticks_went_on_after_the_services_were_stopped(stack: Stack) -> None:
     since = stack.moments.get("started again", 0)
 
     def ticked() -> None:

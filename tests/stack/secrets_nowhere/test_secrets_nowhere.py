@@ -14,7 +14,7 @@ from typing import IO
 
 import pytest
 
-from harness import Stack
+from harness import Stack, until
 from runs import launch, load
 
 # Reads volumes: has a shell and grep, and is there anyway.
@@ -57,15 +57,21 @@ def secrets(stack: Stack, volumes: list[str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def failures(stack: Stack) -> None:
-    """Runs of both locations, some of which cannot do their work: errors love to quote."""
-    load(stack, "customers").wait()
-    launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
+    """Runs of both locations, one of which meets an outage: errors love to quote."""
+    runs = [launch(stack, "analytics", "regenerate_analytics_job")]
     stack.compose("stop", "object_store")
     try:
         # One table: boto3 takes its time for each.
-        load(stack, "products").wait("FAILURE", seconds=240)
+        runs.append(load(stack, "products"))
+
+        def has_met_the_outage() -> None:
+            assert "ExecutionStepUpForRetryEvent" in runs[-1].text()
+
+        until(has_met_the_outage, seconds=120, every=1)
     finally:
         stack.compose("start", "object_store")
+    for run in runs:
+        run.wait(seconds=240)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness import Stack, until
+from harness import FULL, Stack, until
 from releases import (
     JOB,
     containers,
@@ -115,8 +115,9 @@ def test_back_to_the_release_before_and_to_a_named_one(
     run = launch(stack, "elt", "release_job")
     run.wait()
     assert run.stdout() == "release first\n"
-    stack.run("make", "rollback", "LOCATION=elt")
-    assert live(stack) == first.original
+    if FULL:
+        stack.run("make", "rollback", "LOCATION=elt")
+        assert live(stack) == first.original
     stack.run("make", "rollback", "LOCATION=elt", f"TO={second}")
     [now] = [one for one in listed(stack) if one["live"]]
     assert (now["release"], now["how"]) == (second, "rollback")

@@ -18,6 +18,7 @@ from releases import deploy, listed, write, write_release
 from runs import launch
 
 
+@pytest.mark.long
 def test_an_image_of_a_registry_is_shipped_without_building(stack: Stack, tmp_path: Path) -> None:
     write_release(stack, "built by CI")
     stack.run("env", "ELT_IMAGE=built/elt:ci", "docker", "compose", "build", "elt")

@@ -95,6 +95,7 @@ def test_a_build_that_fails(stack: Stack) -> None:
         lock.write_text(original)
 
 
+@pytest.mark.long
 def test_a_secret_that_is_missing(stack: Stack) -> None:
     compose = stack.folder / "docker-compose.yml"
     original = compose.read_text()

@@ -47,6 +47,7 @@ def has_container(stack: Stack, release: str) -> bool:
 
 
 @pytest.mark.usefixtures("keep_one")
+@pytest.mark.long
 def test_runs_keep_their_release_when_it_is_two_releases_old(stack: Stack) -> None:
     write(stack, JOB.format(marker="old") + _SLOW.format(marker="old"))
     old = deploy(stack)["release"]

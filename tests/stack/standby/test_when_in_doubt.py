@@ -43,6 +43,7 @@ def test_workers_that_were_removed_while_they_waited(stack: Stack) -> None:
     ran_once(launch(stack, "ready", "tick_job"))
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_begin(stack: Stack) -> None:
     """It takes the run and stays silent, as on a host that starves it."""
     stopped = pool_is_full(stack)
