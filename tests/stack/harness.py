@@ -50,6 +50,14 @@ def until(what: Callable[[], T], seconds: float, every: float = 0.5) -> T:
     )(what)
 
 
+def engine(method: str, path: str, **arguments: Any) -> httpx.Response:
+    """A call to Docker Engine that the command line does not have, or is slow at."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds="/var/run/docker.sock")) as client:
+        answer = client.request(method, f"http://engine{path}", **arguments)
+    assert answer.is_success, answer.text
+    return answer
+
+
 def free_port() -> int:
     """A TCP port of loopback that nobody uses."""
     with socket.socket() as probe:

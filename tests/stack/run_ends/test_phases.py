@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import httpx
 import pytest
 
-from harness import Stack, until
+from harness import Stack, engine, until
 from runs import ONCE, Run, launch
-
-
-def engine(method: str, path: str, **arguments: Any) -> Any:
-    """A call to Docker Engine that the command line does not have."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds="/var/run/docker.sock")) as client:
-        answer = client.request(method, f"http://engine{path}", **arguments)
-    assert answer.is_success, answer.text
-    return answer.json()
 
 
 @pytest.mark.long
@@ -31,7 +21,7 @@ def test_the_daemon_was_killed_between_making_and_starting(stack: Stack) -> None
         body = model.container["Config"] | {"HostConfig": model.container["HostConfig"]}
         body = json.loads(json.dumps(body).replace(model.id, run.id))
         name = f"{stack.project}-run-{run.id}"
-        made = engine("POST", "/containers/create", params={"name": name}, json=body)["Id"]
+        made = engine("POST", "/containers/create", params={"name": name}, json=body).json()["Id"]
         stack.sql(f"UPDATE runs SET status = 'STARTING' WHERE run_id = '{run.id}'", "dagster")
     finally:
         stack.compose("start", "daemon")

@@ -166,7 +166,7 @@ def test_identity_is_nobodys_to_claim(remote: Gateway) -> None:
 
 
 def test_plain_http_gets_nothing(remote: Gateway) -> None:
-    plain = Gateway(remote.port, remote.container, remote.log)
+    plain = Gateway(remote.port, remote.container)
     with pytest.raises((OSError, HTTPException)):
         plain.ask("GET", "/", [EDITOR])
 
