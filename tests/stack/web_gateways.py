@@ -71,7 +71,7 @@ class Gateway:
                     return line
             raise AssertionError(f"{expected} not among {lines}")
 
-        return until(found, seconds=10)
+        return until(found, seconds=10, every=0.05)
 
     def send(self, data: bytes) -> Answer:
         """Send bytes as they are; the first answer."""
