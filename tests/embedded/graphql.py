@@ -48,13 +48,15 @@ class UI:
     def answers(self) -> bool:
         """True when the page itself can be had."""
         try:
-            return httpx.get(self.url, timeout=5).status_code == httpx.codes.OK
+            return httpx.get(self.url, timeout=5, verify=False).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 
     def ask(self, query: str, **variables: Any) -> Any:
         body = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.url}/graphql", json=body, timeout=60).json()
+        # Plain HTTP: loading certificates for each question takes most of a waiting test's CPU.
+        url = f"{self.url}/graphql"
+        answer = httpx.post(url, json=body, timeout=60, verify=False).json()
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
