@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from compose_run_launcher import internals as launcher_internals
 from compose_run_launcher.private_names import Hook, Incompatible, needed_by
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.remote_origin import (
@@ -34,7 +35,6 @@ from dagster_docker import DockerRunLauncher
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.testclient import TestClient
 
-from compose_run_launcher import internals as launcher_internals
 from control_plane.internals import (
     code_servers,
     daemon,

@@ -9,23 +9,20 @@ import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import compose_run_launcher
-import control_plane
+import pytest
 from compose_run_launcher import internals as launcher_internals
+
+import control_plane
 from control_plane.internals import daemon as daemon_internals
 
 ROOT = Path(__file__).resolve().parents[3]
 # Packages, and in each the files or folders that may name what is private.
 PACKAGES = {
     "deploy/control_plane/src/control_plane": ("internals",),
-    "deploy/control_plane/compose_run_launcher/src/compose_run_launcher": (
-        "internals.py",
-        "worker.py",
-    ),
     "deploy/embedded/src/embedded": (),
     "deploy/stackctl/src/stackctl": (),
+    "packages/compose_run_launcher/src/compose_run_launcher": ("internals.py", "worker.py"),
     "packages/location_kit/src/location_kit": (),
     "packages/postgres_loader/src/postgres_loader": ("dagster_internals.py",),
     "code_locations/elt/src/elt": (),

@@ -62,6 +62,8 @@ def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]
         ("packages/location_kit/src/location_kit/postgres.py", LOCATIONS),
         ("packages/postgres_loader/src/postgres_loader/__init__.py", {"elt"}),
         ("packages/postgres_loader/tests/test_loading.py", set()),
+        ("packages/compose_run_launcher/src/compose_run_launcher/worker.py", CONTROL_PLANE),
+        ("packages/compose_run_launcher/tests/test_worker.py", set()),
         ("packages/.dockerignore", LOCATIONS),
         ("packages/unused/src/unused/__init__.py", set()),
         ("deploy/code_location/Dockerfile", LOCATIONS),

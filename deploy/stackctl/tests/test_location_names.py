@@ -59,6 +59,7 @@ def test_what_is_no_name_is_a_mistake_of_usage(project: Project, name: str) -> N
         ("yaml", "installed package"),
         ("localhost", "hosts"),
         ("tests", "the project"),
+        ("compose_run_launcher", "shared package packages/compose_run_launcher"),
     ],
 )
 def test_what_is_taken_is_refused(project: Project, name: str, reason: str) -> None:

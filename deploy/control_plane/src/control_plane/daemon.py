@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import click
+from compose_run_launcher import ComposeRunLauncher
 from dagster import DagsterInstance
 
-from compose_run_launcher import ComposeRunLauncher
 from control_plane.connections import keep_connections
 from control_plane.internals.daemon import (
     WorkspaceFileTarget,

@@ -11,13 +11,12 @@ from typing import Any
 import dagster as dg
 import psycopg2
 import pytest
+from compose_run_launcher import worker
+from conftest import NewRun, Postgres, execute
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 from dagster._serdes import serialize_value
 from psycopg2 import errors
 from sqlalchemy import event, exc
-
-from compose_run_launcher import worker
-from conftest import NewRun, Postgres, execute
 
 AWAY_S = 3
 

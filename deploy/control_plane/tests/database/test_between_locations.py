@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg2
 import pytest
+from conftest import ADD_EVENT, SQL, NewRun, Postgres, event, execute
 from dagster import DagsterInstance, DagsterRunStatus
 from psycopg2 import errors
 
-from conftest import ADD_EVENT, SQL, NewRun, Postgres, event, execute
 from control_plane import database
 
 UPDATE_BODY = "UPDATE runs SET run_body = %s WHERE run_id = %s"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dagster as dg
 import psycopg2
 import pytest
+from conftest import ADD_EVENT, NewRun, Postgres, event, execute
 from dagster import DagsterInstance
 from psycopg2 import errors
-
-from conftest import ADD_EVENT, NewRun, Postgres, event, execute
 
 
 def test_events_that_cannot_be_read(postgres: Postgres, new_run: NewRun) -> None:

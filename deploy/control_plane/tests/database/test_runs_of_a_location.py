@@ -7,9 +7,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
-
 from conftest import NewRun, Postgres, execute
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 
 
 @pytest.mark.parametrize("job", ["plain", "retrying", "pooled", "mapped", "instance_user"])

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import psycopg2
 import pytest
+from conftest import CONNECTIONS, Postgres
 from dagster import DagsterInstance
 from psycopg2 import errors
 
-from conftest import CONNECTIONS, Postgres
 from control_plane.pool_default import publish_pool_default
 from control_plane.session_limits import SessionLimits
 

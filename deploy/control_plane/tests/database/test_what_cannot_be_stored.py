@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from conftest import JOBS, NewRun, Postgres
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import (
@@ -26,7 +27,6 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import (
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.testclient import TestClient
 
-from conftest import JOBS, NewRun, Postgres
 from control_plane import run_writes
 from control_plane.internals import run_writes as internals
 from control_plane.internals.webserver import shown_to_the_user

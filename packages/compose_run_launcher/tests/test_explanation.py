@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from compose_run_launcher.explanation import ended_at, explain, fault
 from compose_run_launcher.losses import Fault
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from compose_run_launcher.engine import Engine
 
 LIVE = {"Id": "live", "Names": ["/s-elt-1"], "State": "running", "Created": 1}

@@ -9,12 +9,12 @@ from typing import Any
 
 import docker.errors
 import pytest
-from compose_run_launcher.cleaner import Cleaner, Grace
-from compose_run_launcher.engine import Engine, RunContainerState
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
 from compose_run_launcher import cleaner
+from compose_run_launcher.cleaner import Cleaner, Grace
+from compose_run_launcher.engine import Engine, RunContainerState
 
 GRACE = Grace(succeeded_s=300, failed_s=86_400)
 

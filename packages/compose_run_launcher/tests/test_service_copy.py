@@ -6,9 +6,9 @@ import copy
 from typing import Any
 
 import pytest
-from compose_run_launcher.service_copy import RunContainer, run_container
 
 from compose_run_launcher import labels
+from compose_run_launcher.service_copy import RunContainer, run_container
 
 IMAGE: dict[str, Any] = {
     "Id": "sha256:image",

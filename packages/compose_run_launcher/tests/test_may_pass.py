@@ -5,6 +5,7 @@ from __future__ import annotations
 import docker.errors
 import pytest
 import requests
+
 from compose_run_launcher.engine import may_pass
 
 

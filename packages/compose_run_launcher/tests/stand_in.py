@@ -7,12 +7,6 @@ from typing import Any
 
 import docker.errors
 import requests
-from compose_run_launcher.engine import Engine, RunContainerState
-from compose_run_launcher.launcher import ComposeRunLauncher
-from compose_run_launcher.launching import Launches
-from compose_run_launcher.losses import Decision, Fault
-from compose_run_launcher.run_ends import RunEnds
-from compose_run_launcher.run_watch import RunWatch
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
@@ -24,6 +18,12 @@ from dagster._core.remote_origin import (
 from dagster._core.test_utils import create_run_for_test
 
 from compose_run_launcher import labels
+from compose_run_launcher.engine import Engine, RunContainerState
+from compose_run_launcher.launcher import ComposeRunLauncher
+from compose_run_launcher.launching import Launches
+from compose_run_launcher.losses import Decision, Fault
+from compose_run_launcher.run_ends import RunEnds
+from compose_run_launcher.run_watch import RunWatch
 
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("elt"), "__repository__"), "job"

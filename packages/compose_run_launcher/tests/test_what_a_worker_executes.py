@@ -11,15 +11,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from compose_run_launcher.belongs import serialized
-from compose_run_launcher.worker import (
-    PROOF_TAG,
-    REFUSED,
-    TICKET_TAG,
-    foreign,
-    handed_over,
-    handover_tags,
-)
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.code_pointer import (
     CodePointer,
@@ -38,6 +29,15 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from dagster._serdes import serialize_value
 
 from compose_run_launcher import commands
+from compose_run_launcher.belongs import serialized
+from compose_run_launcher.worker import (
+    PROOF_TAG,
+    REFUSED,
+    TICKET_TAG,
+    foreign,
+    handed_over,
+    handover_tags,
+)
 
 TICKET, KEY = "0123456789ab", "a key that stands in no database"
 CODE = """

@@ -5,18 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from compose_run_launcher.belongs import (
-    REQUESTED_BY_TAG,
-    contract,
-    disagreement,
-    foreign_image,
-    repositories,
-    repository_of,
-    serialized,
-)
-from compose_run_launcher.engine import Engine
-from compose_run_launcher.launching import Launches, LaunchRefused
-from compose_run_launcher.release import Release, Releases
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.code_pointer import (
     CodePointer,
@@ -32,6 +20,18 @@ from dagster._core.remote_origin import (
 )
 
 from compose_run_launcher import images
+from compose_run_launcher.belongs import (
+    REQUESTED_BY_TAG,
+    contract,
+    disagreement,
+    foreign_image,
+    repositories,
+    repository_of,
+    serialized,
+)
+from compose_run_launcher.engine import Engine
+from compose_run_launcher.launching import Launches, LaunchRefused
+from compose_run_launcher.release import Release, Releases
 
 RUN = "00000000-0000-0000-0000-000000000001"
 PYTHON = "/app/.venv/bin/python"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from compose_run_launcher.memory import Memory, may_grow, must_shrink
 
 

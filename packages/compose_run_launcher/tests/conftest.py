@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import requests
-from compose_run_launcher.images import ImageUnavailable
-from compose_run_launcher.launching import Launches, LaunchRefused
-from compose_run_launcher.losses import Fault
 from dagster import DagsterInstance, DagsterRunStatus
 from stand_in import StandIn, a_run, again, fault, launched, launcher, look, refused, said, watch
 
 from compose_run_launcher import labels
+from compose_run_launcher.images import ImageUnavailable
+from compose_run_launcher.launching import Launches, LaunchRefused
+from compose_run_launcher.losses import Fault
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Instances with a storage of their own, which is a copy: making its tables takes half a second."""
+"""Instances with a storage of their own, for tests: a pytest plugin.
+
+With `-p compose_run_launcher.testing` among pytest's options, tests have the fixture `new_home`.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dagster._core.test_utils import instance_for_test
+from dagster import instance_for_test
 
 NewHome = Callable[[], str]
 
 
 @pytest.fixture(scope="session")
 def new_home(tmp_path_factory: pytest.TempPathFactory) -> NewHome:
-    """A new folder for ``instance_for_test(temp_dir=...)``, with empty SQLite files in it."""
+    """A new folder for ``instance_for_test(temp_dir=...)``, with empty SQLite files in it.
+
+    It is a copy: making the tables takes half a second.
+    """
     template = tmp_path_factory.mktemp("instance")
     with instance_for_test(temp_dir=str(template)) as instance:
         # Its file of events is made with the first question.
         instance.get_asset_keys()
-        instance.schedule_storage.all_instigator_state()
+        instance.all_instigator_state()
 
     def copy() -> str:
         home: Path = tmp_path_factory.mktemp("home")

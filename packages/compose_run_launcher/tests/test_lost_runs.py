@@ -9,8 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy.exc
-from compose_run_launcher.losses import Decision, Fault
-from compose_run_launcher.start_watch import StartWatch
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, EventLogEntry
 from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData
 from dagster._core.launcher import WorkerStatus
@@ -18,6 +16,8 @@ from dagster._core.test_utils import create_run_for_test
 from stand_in import StandIn, a_run, again, fault, launched, launcher, look, said
 
 from compose_run_launcher import labels, start_watch
+from compose_run_launcher.losses import Decision, Fault
+from compose_run_launcher.start_watch import StartWatch
 
 
 @dg.op

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import compose_run_launcher.release
 import pytest
-from compose_run_launcher.belongs import contract, disagreement
-from compose_run_launcher.release import Releases
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+import compose_run_launcher.release
+from compose_run_launcher.belongs import contract, disagreement
+from compose_run_launcher.release import Releases
 
 CODE = """
 import dagster as dg

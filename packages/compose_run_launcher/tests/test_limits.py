@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from compose_run_launcher.limits import (
     BadLimit,
     apply,

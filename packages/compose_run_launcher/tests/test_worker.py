@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from compose_run_launcher.belongs import serialized
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.remote_origin import (
@@ -31,6 +30,7 @@ from dagster._serdes import serialize_value
 from sqlalchemy.exc import OperationalError
 
 from compose_run_launcher import commands, worker
+from compose_run_launcher.belongs import serialized
 
 JOB = """
 import dagster as dg
