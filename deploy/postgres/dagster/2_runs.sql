@@ -163,6 +163,13 @@ BEGIN
     PERFORM control.refuse_tag_size(NEW.run_id, NEW.key, NEW.value);
 END $$;
 
+-- Holds for the control plane too: it may have read the run before that ended.
+CREATE OR REPLACE FUNCTION control.keep_end() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN OLD;
+END $$;
+
 CREATE OR REPLACE TRIGGER bound_run BEFORE INSERT ON runs
     FOR EACH ROW EXECUTE FUNCTION control.bound_run();
 CREATE OR REPLACE TRIGGER guard_run BEFORE UPDATE ON runs
@@ -171,6 +178,10 @@ CREATE OR REPLACE TRIGGER guard_run BEFORE UPDATE ON runs
 CREATE OR REPLACE TRIGGER guard_tag BEFORE INSERT OR UPDATE ON run_tags
     FOR EACH ROW WHEN (session_user <> 'dagster' AND current_setting('is_superuser') = 'off')
     EXECUTE FUNCTION control.guard_tag();
+CREATE OR REPLACE TRIGGER keep_end BEFORE UPDATE ON runs
+    FOR EACH ROW WHEN (OLD.status IN ('SUCCESS', 'FAILURE', 'CANCELED')
+        AND NEW.status <> OLD.status AND current_setting('is_superuser') = 'off')
+    EXECUTE FUNCTION control.keep_end();
 -- The index on tags takes no more.
 CREATE OR REPLACE TRIGGER bound_tag BEFORE INSERT OR UPDATE ON run_tags
     FOR EACH ROW WHEN (octet_length(NEW.key) + octet_length(NEW.value) > 2600)

@@ -182,3 +182,16 @@ CREATE OR REPLACE TRIGGER guard_check BEFORE INSERT OR UPDATE ON asset_check_exe
 CREATE OR REPLACE TRIGGER guard_asset_tag BEFORE INSERT OR UPDATE ON asset_event_tags
     FOR EACH ROW WHEN (session_user <> 'dagster' AND current_setting('is_superuser') = 'off')
     EXECUTE FUNCTION control.guard_asset_tag();
+
+-- A run ends once: of several processes that end it, the first does. The others are refused by
+-- this index, whose name control_plane/one_end.py and the run worker know. A run that ended before
+-- there was the index may have ended twice, and keeps what its log says.
+DO $$
+BEGIN
+    IF to_regclass('public.one_end_per_run') IS NULL THEN
+        EXECUTE format(
+            'CREATE UNIQUE INDEX one_end_per_run ON public.event_logs (run_id) WHERE id > %s AND '
+            'dagster_event_type IN (''PIPELINE_SUCCESS'', ''PIPELINE_FAILURE'', ''PIPELINE_CANCELED'')',
+            (SELECT coalesce(max(id), 0) FROM public.event_logs));
+    END IF;
+END $$;

@@ -125,9 +125,12 @@ def test_what_monitoring_declares_dead_is_ended_first_and_said_once(
     assert info is not None
     assert "was ended" in info
     assert not container["State"]["Running"]
-    # The engine's event reaches the watch before Dagster has failed the run.
-    assert made._run_watch.settle(container)
+    # The engine's event and a look at starting runs come before Dagster has failed the run.
+    for _ in range(2):
+        assert made._run_watch.settle(container)
+        made._run_watch.go_on_with(run, [])
     assert again(instance, run).status == DagsterRunStatus.STARTING
+    assert engine.made == []
 
 
 def test_a_container_is_found_by_its_name_where_no_tag_says_it(instance: DagsterInstance) -> None:
@@ -231,6 +234,18 @@ def test_a_launch_waits_for_the_database(
         tried(launch, run)
     assert answers == []
     assert again(instance, run).status == DagsterRunStatus.STARTING
+
+
+@pytest.mark.parametrize("how", ["_launch_again", "_take_back"])
+def test_a_launch_of_a_run_whose_log_holds_its_end_is_not_gone_on_with(
+    instance: DagsterInstance, how: str
+) -> None:
+    """Whoever failed it was killed before the run's state was written."""
+    engine, run = StandIn(), a_run(instance, DagsterRunStatus.STARTING)
+    event(instance, run, "PIPELINE_FAILURE")
+    getattr(launcher(instance, engine), how)(run)
+    assert len(said(instance, run)) == 1
+    assert again(instance, run).status == DagsterRunStatus.FAILURE
 
 
 def test_a_launch_that_is_given_up_leaves_nothing_that_executes(instance: DagsterInstance) -> None:

@@ -52,7 +52,10 @@ ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("elt"), "__repository__"), "job"
 )
 SAVES_TIME = (worker._PLUGINS, worker._DEFINITION)
-OF_AN_INSTANCE = (worker._KEEP_CONNECTIONS, *worker._QUESTIONS, *worker._CONNECTS)
+OF_AN_INSTANCE = (
+    *(worker._KEEP_CONNECTIONS, worker._NEW_EVENT),
+    *(*worker._QUESTIONS, *worker._CONNECTS),
+)
 
 
 @pytest.fixture

@@ -80,7 +80,13 @@ def row(stack: Stack) -> tuple[Run, str]:
 
 
 def write(stack: Stack, run: Run, text: str, status: str) -> None:
-    """Change the run's row."""
+    """Change the run's row, to that of one that has not ended if ``status`` says so."""
+    # A run whose log holds an end has ended, whatever its row says.
+    final = "'PIPELINE_SUCCESS', 'PIPELINE_FAILURE', 'PIPELINE_CANCELED'"
+    stack.sql(
+        f"DELETE FROM event_logs WHERE run_id = '{run.id}' AND dagster_event_type IN ({final})",
+        "dagster",
+    )
     stack.sql(
         f"UPDATE runs SET run_body = $body${text}$body$, status = '{status}'"
         f" WHERE run_id = '{run.id}'",

@@ -23,6 +23,7 @@ from control_plane.internals.daemon import (
     setup_interrupt_handlers,
     workspace_of,
 )
+from control_plane.one_end import end_runs_once
 from control_plane.one_order import keep_one_order
 from control_plane.own_requests import keep_requests_in_their_repository
 from control_plane.planned_events import write_planned_events_at_once
@@ -70,6 +71,7 @@ def main(
     keep_requests_in_their_repository()
     write_runs_whole()
     write_planned_events_at_once()
+    end_runs_once()
     with capture_interrupts(), DagsterInstance.get() as instance:
         keep_connections(instance)
         publish_pool_default(instance)

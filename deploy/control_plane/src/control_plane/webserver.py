@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from control_plane import step_logs
 from control_plane.internals.webserver import main, shown_to_the_user
+from control_plane.one_end import end_runs_once
 from control_plane.one_order import keep_one_order
 from control_plane.planned_events import write_planned_events_at_once
 from control_plane.run_writes import write_runs_whole
@@ -15,5 +16,6 @@ if __name__ == "__main__":
     read_around_unreadable_runs()
     write_runs_whole(shown_to_the_user)
     write_planned_events_at_once()
+    end_runs_once()
     step_logs.keep_apart()
     main()  # type: ignore[no-untyped-call]

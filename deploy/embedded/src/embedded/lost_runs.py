@@ -29,10 +29,12 @@ def count(port: int, password: str) -> int:
 def end_all() -> int:
     """Report each such run as failed, or canceled if that was under way; how many."""
     from compose_run_launcher.losses import Fault, decide
+    from control_plane.one_end import end_runs_once
     from control_plane.retries import decide_by_fault
     from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
     decide_by_fault()
+    end_runs_once()
 
     statuses = [
         DagsterRunStatus.STARTING,

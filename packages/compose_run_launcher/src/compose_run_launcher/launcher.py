@@ -166,10 +166,12 @@ class ComposeRunLauncher(DockerRunLauncher):
         self._try(self._launches.launch, context.dagster_run)
 
     def _launch_again(self, run: DagsterRun) -> None:
-        self._try(self._launches.launch_again, run)
+        if not self._ends.is_over(run):
+            self._try(self._launches.launch_again, run)
 
     def _take_back(self, run: DagsterRun) -> None:
-        self._try(self._launches.take_back, run)
+        if not self._ends.is_over(run):
+            self._try(self._launches.take_back, run)
 
     def _launch_container_with_command(
         self, run: DagsterRun, docker_image: str, command: Sequence[str]

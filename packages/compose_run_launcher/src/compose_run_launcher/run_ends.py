@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
+from sqlalchemy.exc import DBAPIError
 
 from compose_run_launcher.engine import Engine
 from compose_run_launcher.explanation import LOG_LINES, explain, fault
@@ -21,6 +21,7 @@ from compose_run_launcher.internals import (
     decide_on_retry,
 )
 from compose_run_launcher.losses import Fault, decide
+from compose_run_launcher.worker import is_away
 
 # States in which a run needs a living container.
 IN_CONTAINER = (
@@ -39,8 +40,6 @@ _ALL_STEPS = (
     "The run's container ended after the last step had succeeded, and before it could say so: the"
     " run has succeeded. Hooks and the release of resources may not have been executed."
 )
-# What Dagster's monitoring is ending it has ended by then.
-_LEFT_TO_MONITORING_S = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +50,16 @@ class RunEnds:
     def __init__(self, engine: Engine, instance: DagsterInstance) -> None:
         self._engine = engine
         self._instance = instance
-        # Runs that Dagster's monitoring is about to end, and since when (monotonic time).
-        self._declared_dead: dict[str, float] = {}
+        # Ids of runs that Dagster's monitoring ends; it comes again until it has done so.
+        self._declared_dead: set[str] = set()
 
     def settle(self, run: DagsterRun, container: Mapping[str, Any] | None) -> None:
         """End a run that is still said to be executed, by its ended container or for lack of one.
 
         Whoever calls knows that nothing executes the run.
         """
-        since = self._declared_dead.pop(run.run_id, None)
-        if since is not None and time.monotonic() - since < _LEFT_TO_MONITORING_S:
-            return
         now = self._instance.get_run_by_id(run.run_id)
-        if now is None or now.status not in IN_CONTAINER or self._as_its_log_says(now):
+        if now is None or now.status not in IN_CONTAINER or self.is_over(now):
             return
         run = now
         if run.status != DagsterRunStatus.CANCELING and self._all_steps_succeeded(run):
@@ -76,6 +72,13 @@ class RunEnds:
         whose = Fault.LOST if container is None else fault(container)
         text = _NO_CONTAINER if container is None else self.explain(run, container)
         self.end(run, text, whose, RunFailureReason.UNEXPECTED_TERMINATION)
+
+    def is_over(self, run: DagsterRun) -> bool:
+        """Whether nothing may go on with a run that is said to be executed.
+
+        An end in its log is one, and is made its state; or monitoring is about to end it.
+        """
+        return run.run_id in self._declared_dead or end_as_its_log_says(self._instance, run)
 
     def end(self, run: DagsterRun, text: str, whose: Fault, reason: RunFailureReason) -> None:
         """End a run that is over: canceled where that was wanted, else failed."""
@@ -97,22 +100,8 @@ class RunEnds:
 
     def declared_dead(self, run: DagsterRun, container: Mapping[str, Any]) -> None:
         """Stop what executes a run that Dagster's monitoring is about to end, and leave it that."""
-        self._declared_dead[run.run_id] = time.monotonic()
+        self._declared_dead.add(run.run_id)
         self._engine.end(container["Id"])
-
-    def _as_its_log_says(self, run: DagsterRun) -> bool:
-        """Whether its log holds an end, which is stored before the run's state is."""
-        found = self._instance.all_logs(run.run_id, of_type=_FINAL)
-        event = found[0].dagster_event if found else None
-        if event is None:
-            return False
-        logger.warning("run %s: its log says %s", run.run_id, event.event_type_value)
-        at = datetime.fromtimestamp(found[0].timestamp, UTC)
-        self._instance.handle_run_event(run.run_id, event, at)
-        now = self._instance.get_run_by_id(run.run_id)
-        if now is not None:
-            decide_on_retry(now, self._instance)
-        return True
 
     def _all_steps_succeeded(self, run: DagsterRun) -> bool:
         if run.execution_plan_snapshot_id is None:
@@ -124,3 +113,32 @@ class RunEnds:
             return False
         stats = self._instance.get_run_step_stats(run.run_id)
         return bool(steps) and steps <= {one.step_key for one in stats if one.status in _WELL}
+
+
+def end_as_its_log_says(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether its log holds an end, which is stored before the run's state is; that it is then."""
+    found = _end_of(instance, run)
+    if found is None:
+        return False
+    event, at = found
+    logger.warning("run %s: its log says %s", run.run_id, event.event_type_value)
+    instance.handle_run_event(run.run_id, event, at)
+    now = instance.get_run_by_id(run.run_id)
+    if now is not None:
+        decide_on_retry(now, instance)
+    return True
+
+
+def _end_of(instance: DagsterInstance, run: DagsterRun) -> tuple[DagsterEvent, datetime] | None:
+    """The final event in the run's log, and when it was."""
+    try:
+        found = instance.all_logs(run.run_id, of_type=_FINAL)
+        event = found[0].dagster_event if found else None
+        return (event, datetime.fromtimestamp(found[0].timestamp, UTC)) if event else None
+    except Exception as error:
+        if isinstance(error, DBAPIError) or is_away(error):
+            raise
+        # A location's code wrote it. Its run must not look alive for ever, nor come again.
+        logger.error("run %s: the end in its log cannot be read: %s", run.run_id, error)
+        decide(instance, run, Fault.OWN)
+        return DagsterEvent(DagsterEventType.RUN_FAILURE.value, run.job_name), datetime.now(UTC)

@@ -55,6 +55,8 @@ _STORAGES = ("run_storage", "event_log_storage", "schedule_storage")
 # What makes a repeated write of events the same as one.
 _EVENTS = "dagster._core.storage.event_log:SqlEventLogStorageTable"
 _WRITE = "dagster._serdes:serialize_value"
+# Called with each event of a run.
+_NEW_EVENT = "handle_new_event"
 
 # A database that is away for longer is not coming back by a restart.
 _AWAY_S = 150.0
@@ -68,6 +70,8 @@ READY = "standby worker: ready"
 # Of the kind that the user interface does not show.
 TICKET_TAG = ".dagster/standby_ticket"
 PROOF_TAG = ".dagster/standby_proof"
+# The index by which the database refuses the second end of a run.
+ONE_END = "one_end_per_run"
 # EX_NOPERM: the run is none that this worker may execute.
 REFUSED = 77
 # EX_UNAVAILABLE: the database was away for longer than a worker waits.
@@ -187,7 +191,34 @@ def open_instance(ref: str) -> Any:
         storage = find_in(instance, path)
         if storage is not None:
             repeat_calls(storage)
+    end_once(instance)
     return instance
+
+
+def end_once(instance: Any) -> None:
+    """Let a second end of a run be said here alone: whoever ended it first has ended it."""
+    handle = find_in(instance, _NEW_EVENT)
+    if handle is None:
+        return
+
+    @functools.wraps(handle)
+    def handle_once(event: Any, *rest: Any, **named: Any) -> None:
+        try:
+            handle(event, *rest, **named)
+        except Exception as error:
+            if not is_second_end(error):
+                raise
+            kind = event.dagster_event.event_type_value
+            said = f"run {event.run_id} has ended before: {kind} is not recorded"
+            print(f"run worker: {said}", file=sys.stderr, flush=True)
+
+    setattr(instance, _NEW_EVENT, handle_once)
+
+
+def is_second_end(error: BaseException) -> bool:
+    """Whether the database refused an event because the run's log holds an end already."""
+    refused = getattr(getattr(error, "orig", None), "diag", None)
+    return getattr(refused, "constraint_name", None) == ONE_END
 
 
 def repeat_calls(storage: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is needed to create runs and backfills whole or not at all, in daemon and webserver."""
+"""What is needed to create runs whole and to end them once, in daemon and webserver."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from compose_run_launcher.private_names import Hook, needed_by
 
 _WHOLE = "creating runs whole or not at all"
 _AT_ONCE = "creating a run of many assets and checks at once"
+_ONE_END = "ending a run once"
 
 with needed_by(_WHOLE):
     from dagster import DagsterEventType as DagsterEventType
+    from dagster import DagsterInstance
     from dagster._core.execution.backfill import PartitionBackfill as PartitionBackfill
     from dagster._core.storage.asset_check_execution_record import (
         AssetCheckExecutionRecordStatus as AssetCheckExecutionRecordStatus,
@@ -46,11 +48,12 @@ HOOKS = (
         ("self", "event", "event_id", "has_asset_key_index_cols"),
         _AT_ONCE,
     ),
+    # Stores an event, then does what follows from it: the run's state, whether it is retried.
+    Hook(DagsterInstance, "handle_new_event", ("self", "event", "batch_metadata"), _ONE_END),
 )
-CONNECT, ADD_RUN, ADD_BACKFILL, ADD_RUN_TAGS, STORE_BATCH, *_ = HOOKS
-connect, add_run, add_backfill, add_run_tags, store_batch, _, row_of, _asset_values = (
-    hook.original() for hook in HOOKS
-)
+CONNECT, ADD_RUN, ADD_BACKFILL, ADD_RUN_TAGS, STORE_BATCH, *_, NEW_EVENT = HOOKS
+connect, add_run, add_backfill, add_run_tags, store_batch, *_ = (hook.original() for hook in HOOKS)
+row_of, _asset_values, handle_new_event = (hook.original() for hook in HOOKS[-3:])
 
 
 def asset_values(storage: PostgresEventLogStorage, event: Any, event_id: int) -> dict[str, Any]:
