@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -340,3 +342,29 @@ def test_another_refusal_is_no_second_end(postgres: Postgres) -> None:
     with pytest.raises(psycopg2.errors.UniqueViolation) as refused:
         postgres.run("dagster", add)
     assert not worker.is_second_end(exc.IntegrityError(add, {}, refused.value))
+
+
+@pytest.mark.parametrize(
+    ("module", "begins"),
+    [
+        ("control_plane.daemon", "D.get = told"),
+        ("control_plane.webserver", "webserver.main = told"),
+    ],
+)
+def test_each_process_that_ends_runs_begins_with_it(module: str, begins: str) -> None:
+    program = f"""
+import runpy, sys
+from control_plane.internals import webserver
+from dagster import DagsterInstance as D
+
+def told():
+    sys.exit("with " + D.handle_new_event.__module__)
+
+{begins}
+sys.argv[1:] = ["--workspace", "/dev/null"]
+runpy.run_module({module!r}, run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "with control_plane.one_end"
