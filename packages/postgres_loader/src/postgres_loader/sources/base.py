@@ -61,6 +61,7 @@ class CopySource(Stream, Protocol):
         newline: what ends a record.
         quote: what opens and closes a quotation, in which newlines end nothing; may be empty.
         bytes_read: size of what was read so far, as it is stored, headers included.
+        size: the same of all there is; None where that is not known.
         failure: the exception that ended `read()`, which the database driver does not pass on.
     """
 
@@ -69,6 +70,7 @@ class CopySource(Stream, Protocol):
     extra: tuple[str, ...]
     newline: bytes
     quote: bytes
+    size: int | None
     failure: Exception | None
 
     @property
@@ -103,6 +105,7 @@ class TextSource:
     quote = b""
     extra: tuple[str, ...] = ()
     new_columns: tuple[str, ...] = ()
+    size: int | None = None
 
     def __init__(self, uri: str, verify: Callable[[], None] | None = None) -> None:
         self.uri = uri

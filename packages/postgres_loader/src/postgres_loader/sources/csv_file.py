@@ -37,6 +37,7 @@ class CsvSource:
     """
 
     quote = b'"'
+    size: int | None = None
 
     def __init__(
         self,
