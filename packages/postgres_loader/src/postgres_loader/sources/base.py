@@ -62,6 +62,7 @@ class CopySource(Stream, Protocol):
         quote: what opens and closes a quotation, in which newlines end nothing; may be empty.
         bytes_read: size of what was read so far, as it is stored, headers included.
         size: the same of all there is; None where that is not known.
+        decimal_commas: names of the columns in whose texts of `rows()` numbers have a comma.
         failure: the exception that ended `read()`, which the database driver does not pass on.
     """
 
@@ -71,6 +72,7 @@ class CopySource(Stream, Protocol):
     newline: bytes
     quote: bytes
     size: int | None
+    decimal_commas: tuple[str, ...]
     failure: Exception | None
 
     @property
@@ -106,6 +108,7 @@ class TextSource:
     extra: tuple[str, ...] = ()
     new_columns: tuple[str, ...] = ()
     size: int | None = None
+    decimal_commas: tuple[str, ...] = ()
 
     def __init__(self, uri: str, verify: Callable[[], None] | None = None) -> None:
         self.uri = uri
