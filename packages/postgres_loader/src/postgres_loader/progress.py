@@ -174,8 +174,8 @@ SILENT = Progress()
 
 def _bytes(size: float) -> str:
     """A size as people read it: 1.2 GB, of 1,000 each."""
-    for unit in _UNITS:
-        if size < 999.5 or unit == _UNITS[-1]:
-            return f"{size:.3g} {unit}" if size >= 1 else f"{size:.0f} {unit}"
-        size /= 1000
-    raise AssertionError("unreachable")
+    units = iter(_UNITS)
+    unit = next(units)
+    while size >= 999.5 and unit != _UNITS[-1]:
+        size, unit = size / 1000, next(units)
+    return f"{size:.3g} {unit}" if size >= 1 else f"{size:.0f} {unit}"

@@ -28,9 +28,10 @@ class Dialect:
 
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
         self._delimiter = table.delimiter
+        self._separator = table.delimiter.encode()
         self._words = frozenset(table.null_words)
         self._null_words = frozenset(word.encode() for word in table.null_words)
-        self._null = table.null_words[0]
+        self._null = table.null_words[0].encode()
         self.quote = table.quote.encode()
         self._quoted = re.compile("{0}((?:[^{0}]|{0}{0})*){0}".format(re.escape(table.quote)))
         nulled = {c.name for c in table.columns if c.nullable and c.type != "text"}
@@ -47,7 +48,7 @@ class Dialect:
         """COPY's options for the files, or for what `rewritten()` makes of them."""
         names = ", ".join('"{}"'.format(name.replace('"', '""')) for name in self._forced)
         force = f", FORCE_NULL ({names})" if names else ""
-        null = self._null.replace("\\", r"\\").replace("'", r"\'")
+        null = self._null.decode().replace("\\", r"\\").replace("'", r"\'")
         return (
             f"FORMAT csv, DELIMITER E'\\x{ord(self._delimiter):02x}', "
             f"QUOTE E'\\x{ord(self.quote):02x}', NULL E'{null}'{force}"
@@ -59,20 +60,21 @@ class Dialect:
         Nothing for a blank line, which COPY would refuse.
         """
         content = record.removesuffix(b"\n").removesuffix(b"\r")
-        fields = _split(content, self._delimiter.encode(), self.quote)
+        fields = _split(content, self._separator, self.quote)
         if len(fields) != self._count:
             return b"" if self.is_blank(content) else record
-        null = self._null.encode()
+        null = self._null
         if len(self._null_words) > 1:
             fields = [null if field in self._null_words else field for field in fields]
-        for number in self._nulled:
-            if self.quote in fields[number] and self._text(fields[number]) in self._words:
-                fields[number] = null
+        if self.quote in content:
+            for number in self._nulled:
+                if self.quote in fields[number] and self._text(fields[number]) in self._words:
+                    fields[number] = null
         for number in self._commas:
             # With a backslash it is no number, and may become what ends a COPY.
             if fields[number] != null and b"\\" not in fields[number]:
                 fields[number] = fields[number].translate(_SWAP)
-        return self._delimiter.encode().join(fields) + record[len(content) :]
+        return self._separator.join(fields) + record[len(content) :]
 
     def fields(self, content: str) -> list[str | None]:
         """The values of a record, of which the numbers are as they are written."""
@@ -88,7 +90,7 @@ class Dialect:
 
     def is_blank(self, content: bytes) -> bool:
         """Whether a line has nothing but blanks, so no row."""
-        return self._count > 1 and not content.strip(b" \t".replace(self._delimiter.encode(), b""))
+        return self._count > 1 and not content.strip(b" \t".replace(self._separator, b""))
 
     def _plain(self, value: str | None) -> str | None:
         return None if value in self._words else value
