@@ -38,6 +38,7 @@ query Events($id: ID!) {
         ... on MessageEvent { message timestamp }
         ... on LogsCapturedEvent { fileKey }
         ... on ExecutionStepFailureEvent { error { message errorChain { error { message } } } }
+        ... on ExecutionStepUpForRetryEvent { error { message errorChain { error { message } } } }
         ... on RunFailureEvent { error { message errorChain { error { message } } } }
         ... on EngineEvent { error { message errorChain { error { message } } } }
       }

@@ -11,6 +11,7 @@ from location_kit.postgres import PostgresResource
 
 from postgres_loader.errors import BadInput
 from postgres_loader.loading import LoadResult
+from postgres_loader.reporting import load_metadata
 from postgres_loader.tables import Column, Table
 
 LoadFile = Callable[..., LoadResult]
@@ -70,11 +71,48 @@ def test_new_columns_of_a_new_table_with_bad_rows(
 
 
 def test_names_that_no_column_can_have(load_file: LoadFile) -> None:
-    for name in ("", "x" * 64):
-        content = f"id,name,weight_g,picked_at,{name}\n1,a,1,,5\n".encode()
-        assert load_file("fruit.csv", content).new_columns == (name,)
-        with pytest.raises(BadInput, match="no column can be added under the name"):
-            load_file("fruit.csv", content, ADDING)
+    content = f"id,name,weight_g,picked_at,{'x' * 64}\n1,a,1,,5\n".encode()
+    assert load_file("fruit.csv", content).new_columns == ("x" * 64,)
+    with pytest.raises(BadInput, match="no column can be added under the name"):
+        load_file("fruit.csv", content, ADDING)
+
+
+@pytest.mark.parametrize("name", ["", "  ", '""'])
+def test_a_column_without_a_name_is_called_by_its_place(
+    load_file: LoadFile, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    content = f"id,name,{name},weight_g,picked_at\n1,a,5,1,\n".encode()
+    result = load_file("fruit.csv", content)
+    assert result.new_columns == ("column 3 (no name)",)
+    load_metadata(FRUIT, result, 1)
+    assert "does not declare were left out: column 3 (no name)" in caplog.text
+    for new_columns in ("add", "refuse"):
+        table = dataclasses.replace(FRUIT, new_columns=new_columns)
+        with pytest.raises(BadInput, match=r"line 1: column 3 has no name; the header is 'id,name"):
+            load_file("fruit.csv", content, table)
+
+
+def test_commas_at_the_end_of_each_line(load_file: LoadFile) -> None:
+    content = b"id,name,weight_g,picked_at,,\n1,a,5,,,\n"
+    found = load_file("fruit.csv", content).new_columns
+    assert found == ("column 5 (no name)", "column 6 (no name)")
+    with pytest.raises(BadInput, match="line 1: columns 5, 6 have no name"):
+        load_file("fruit.csv", content, ADDING)
+
+
+def test_a_column_twice(load_file: LoadFile) -> None:
+    content = b"id,name,weight_g,picked_at,name,\n1,a,5,,b,\n"
+    complaint = "line 1, column name: column 'name' is there twice; the header is 'id,name,"
+    with pytest.raises(BadInput, match=complaint):
+        load_file("fruit.csv", content)
+
+
+def test_a_field_without_a_name_is_shown_as_such(
+    load_file: LoadFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = load_file("fruit.jsonl", b'{"id": 1, "name": "a", "": 5, " ": 6}')
+    load_metadata(FRUIT, result, 1)
+    assert 'were left out: "", " "' in caplog.text
 
 
 def test_thousands_of_columns(warehouse: PostgresResource, load_file: LoadFile) -> None:

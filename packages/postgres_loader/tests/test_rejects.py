@@ -153,6 +153,7 @@ def test_what_cannot_be_told_row_by_row_fails(warehouse: PostgresResource, load_
         (HEADER + b"1,apple,150,\n2,fig,30,\n3,kiwi,x,\n").replace(b"\n", b"\r"),
         (HEADER + b"1,apple,150,\n2,fig,30,\n3,kiwi,x,\n").replace(b"\n", b"\r\n"),
         HEADER + b"1,apple,150,\n2,fig,30,\n\n\n",
+        HEADER + b"1,apple,150,\n2,fig,30,\n  \n \t\r\n\n ",
     ],
 )
 def test_ends_of_lines(warehouse: PostgresResource, load_csv: Load, content: bytes) -> None:

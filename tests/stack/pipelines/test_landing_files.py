@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import csv
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 
 import pytest
 
 from harness import FULL, Stack, until
+from holding import merging_held, waiting_loads
 from landing import delete, next_look, put, requested
-from runs import ONCE, Run, backfill, launch_partition, load, tagged, wait_for_backfill
+from runs import Run, backfill, launch_partition, load, tagged, wait_for_backfill
 
 HEADER = "order_id,customer_id,product_id,quantity,amount_cents,ordered_at,shipped_at,note"
 # Of this day the sample data has no orders.
 QUIET_DAY = "2025-01-02"
 FILE = f"orders_{QUIET_DAY}_late.csv"
 BACKFILLED = [date(2025, 5, 1) + timedelta(days=n) for n in range(30 if FULL else 2)]
-HOLDER = "test-holds-raw-orders"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -47,40 +45,6 @@ def orders_by_day(stack: Stack) -> dict[str, int]:
 def row_versions(stack: Stack) -> list[list[str]]:
     """Which versions of which rows there are: another one after any write."""
     return stack.sql("SELECT order_id, ctid, xmin, orders::text FROM raw.orders ORDER BY 1")
-
-
-@contextmanager
-def orders_held(stack: Stack) -> Iterator[None]:
-    """Another session keeps raw.orders from being written, though not from being read."""
-    hold = "LOCK TABLE raw.orders IN SHARE ROW EXCLUSIVE MODE; SELECT pg_sleep(3600)"
-    psql = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-d", "warehouse", "-c", hold]
-    command = ["docker", "compose", "exec", "-T", "-e", f"PGAPPNAME={HOLDER}", "postgres", *psql]
-    holder = subprocess.Popen(
-        command, cwd=stack.folder, env=stack.environment, stdin=subprocess.DEVNULL
-    )
-    try:
-        until(lambda: _assert_locks(stack, f"granted AND application_name = '{HOLDER}'", 1), 30)
-        yield
-    finally:
-        stack.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            f" WHERE application_name = '{HOLDER}'"
-        )
-        holder.wait(30)
-
-
-def loads_wait(stack: Stack, count: int) -> None:
-    """Wait until that many loads are held up."""
-    until(lambda: _assert_locks(stack, "NOT granted AND usename = 'elt'", count), 120)
-
-
-def _assert_locks(stack: Stack, which: str, count: int) -> None:
-    # The load that merges waits for the table, and one that has yet to begin for the other load.
-    locks = (
-        "(locktype, mode) IN (('relation', 'ShareRowExclusiveLock'), ('advisory', 'ExclusiveLock'))"
-    )
-    query = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-    assert stack.sql(f"{query} WHERE {locks} AND {which}") == [[str(count)]]
 
 
 def test_a_new_file_of_a_day_is_loaded_and_nothing_else(stack: Stack) -> None:
@@ -143,27 +107,10 @@ def test_a_backfill_replaces_these_days_and_no_others(stack: Stack) -> None:
 def test_the_same_load_twice_at_once(stack: Stack) -> None:
     missing = "DELETE FROM raw.orders WHERE order_id % 3 = 0"
     stack.sql(missing)
-    with orders_held(stack):
+    with merging_held(stack, "raw.orders"):
         runs = [load(stack, "orders") for _ in range(2)]
-        loads_wait(stack, 2)
+        waiting_loads(stack, 2)
     for run in runs:
         run.wait()
     assert orders_by_day(stack) == expected(stack)
     assert stack.sql("SELECT count(*) - count(DISTINCT order_id) FROM raw.orders") == [["0"]]
-
-
-@pytest.mark.long
-def test_a_run_that_is_killed_in_the_middle_of_a_load_changes_nothing(stack: Stack) -> None:
-    stack.sql("DELETE FROM raw.orders WHERE order_id % 3 = 0")
-    before = row_versions(stack)
-    with orders_held(stack):
-        run = load(stack, "orders", tags=ONCE)
-        loads_wait(stack, 1)
-        stack.run("docker", "kill", run.tags["docker/container_id"])
-        run.wait("FAILURE")
-        assert row_versions(stack) == before
-    again = load(stack, "orders")
-    again.wait()
-    assert orders_by_day(stack) == expected(stack)
-    left = "SELECT relname FROM pg_class WHERE relnamespace = 'raw'::regnamespace"
-    assert stack.sql(f"{left} AND relname LIKE 'orders\\_\\_%'") == []

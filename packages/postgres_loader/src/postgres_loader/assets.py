@@ -18,6 +18,7 @@ from postgres_loader.landing_load import (
 )
 from postgres_loader.landing_zone import LandingZone
 from postgres_loader.loading import LoadResult
+from postgres_loader.progress import Progress
 from postgres_loader.reporting import (
     column_schema,
     failures,
@@ -86,7 +87,12 @@ def table_asset(
     ) -> dg.MaterializeResult:
         day = date.fromisoformat(context.partition_key) if context.has_partition_key else None
         started = perf_counter()
-        with _asked_for_again(context), failures(), postgres.get_connection() as connection:
+        with (
+            _asked_for_again(context),
+            failures(),
+            Progress(context.log.info) as progress,
+            postgres.get_connection() as connection,
+        ):
             zone, schema = landing_zone.open(), postgres.schema_
             deletable = config.max_deleted_share
             if deletable is None:
@@ -94,13 +100,14 @@ def table_asset(
             allowed = Allowed(max_rejected_share(), deletable, config.replace_days)
 
             def report(part: Part, result: LoadResult) -> None:
+                progress.doing(f"comparing {len(result.days)} days of {schema}.{table.name}")
                 versions = day_versions(connection, schema, table, sorted(result.days))
                 _report_days(context, partitions, result, versions)
 
             if day is None and table in tables[:1]:
                 _name_unmatched(context, zone, tables)
             outcome = load_from_landing_zone(
-                connection, zone, schema, table, day, allowed, loaded=report
+                connection, zone, schema, table, day, allowed, loaded=report, progress=progress
             )
             if outcome.failures:
                 raise outcome.failure()

@@ -21,6 +21,7 @@ from postgres_loader.errors import (
 from postgres_loader.landing_files import Part, parts
 from postgres_loader.landing_zone import FileInfo, LandingZone, no_such_file
 from postgres_loader.loading import LoadResult, load
+from postgres_loader.progress import SILENT, Progress
 from postgres_loader.settling import still_growing
 from postgres_loader.sources import CopySource, open_table_source
 from postgres_loader.tables import Table
@@ -82,6 +83,7 @@ def load_from_landing_zone(
     day: date | None = None,
     allowed: Allowed | None = None,
     loaded: Callable[[Part, LoadResult], None] = lambda part, result: None,
+    progress: Progress = SILENT,
 ) -> Outcome:
     """Make a table, or a day of it, what the landing zone has of it.
 
@@ -96,6 +98,7 @@ def load_from_landing_zone(
     if not found:
         name = f"{table.name}.csv" if day is None else f"{table.name}_{day}.csv"
         raise no_such_file(zone, name)
+    progress.doing("waiting until files are written to their ends")
     growing = still_growing(zone, {name for part in found for name in part.files})
     if not zone.files_are_whole:
         files |= {file.name: file for file in zone.files()}
@@ -112,6 +115,7 @@ def load_from_landing_zone(
                 scope=scope,
                 max_rejected_share=allowed.max_rejected_share,
                 max_deleted_share=allowed.max_deleted_share,
+                progress=progress,
             )
         except MassDeletion as error:
             connection.rollback()
@@ -125,6 +129,10 @@ def load_from_landing_zone(
         else:
             outcome.loaded.append((part, result))
             outcome.kept += _kept(table, part, scope)
+            progress.ended(
+                f"{schema}.{table.name}: {result.rows:,} rows are loaded: {result.inserted:,} new, "
+                f"{result.updated:,} changed; {result.deleted:,} are deleted"
+            )
             loaded(part, result)
     return outcome
 
@@ -225,6 +233,7 @@ def _open_source(zone: LandingZone, name: str, table: Table) -> Iterator[CopySou
         zone.open(name) as stream,
         open_table_source(uri, stream, name, table, verify=verify) as source,
     ):
+        source.size = opened.size
         yield source
 
 

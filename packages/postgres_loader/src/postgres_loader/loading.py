@@ -19,6 +19,7 @@ from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
 from postgres_loader.merging import Merge, Merged, Missing, refuse_outside
 from postgres_loader.outages import warehouse_error
+from postgres_loader.progress import SILENT, Progress
 from postgres_loader.ranges import Range, Window
 from postgres_loader.rejects import keep, stage_good_rows
 from postgres_loader.sources import CopySource
@@ -81,6 +82,7 @@ def load(
     lock_timeout_s: int = 600,
     max_rejected_share: float | None = None,
     max_deleted_share: float | None = None,
+    progress: Progress = SILENT,
 ) -> LoadResult:
     """Merge a source into `schema.table` by primary key, in a transaction of its own.
 
@@ -96,6 +98,8 @@ def load(
 
     Bad rows are put into `<table>_rejected`, where they replace those of the same source's last
     load, unless they are more than `max_rejected_share` of all, or than the table declares.
+
+    `progress` is told what the load does.
 
     Readers are never blocked, and see all old rows or all new ones, whatever their isolation
     level; that is why rows are merged rather than the table truncated or swapped, and it also
@@ -115,7 +119,7 @@ def load(
     if max_deleted_share is None:
         max_deleted_share = table.max_deleted_share
     options = _Options(
-        missing, window, scope, lock_timeout_s, max_rejected_share, max_deleted_share
+        missing, window, scope, lock_timeout_s, max_rejected_share, max_deleted_share, progress
     )
     try:
         try:
@@ -138,6 +142,7 @@ class _Options(NamedTuple):
     lock_timeout_s: int
     max_rejected_share: float
     max_deleted_share: float
+    progress: Progress
 
 
 def _load(
@@ -149,11 +154,12 @@ def _load(
     *,
     careful: bool,
 ) -> LoadResult:
-    target = sql.Identifier(schema, table.name)
+    target, name = sql.Identifier(schema, table.name), f"{schema}.{table.name}"
     with connection.cursor() as cursor:
         # The lock comes before the file is opened: of two loads at once, the one that commits
         # last has also read last.
-        _begin(cursor, f"{schema}.{table.name}", options.lock_timeout_s, date_style(table))
+        options.progress.doing(f"waiting for another load of {name} to end")
+        _begin(cursor, name, options.lock_timeout_s, date_style(table))
         alone = len(sources) == 1
         if options.scope:
             options = options._replace(window=options.scope.begin(cursor, target))
@@ -162,6 +168,7 @@ def _load(
         direct = window is None and alone
 
         def stage_one(source: CopySource) -> Staged:
+            options.progress.reading(source, careful=careful)
             if careful:
                 share = options.max_rejected_share
                 staged = stage_good_rows(cursor, target, table, source, share)
@@ -182,6 +189,8 @@ def _load(
             missing = "keep" if options.scope.keeps_missing else options.missing
             window = options.scope.settle(cursor, target)
             options = options._replace(missing=missing, window=window)
+        if not staged.direct:
+            options.progress.doing(f"merging {staged.rows:,} rows into {name}")
         merged, conformed = _merge(cursor, target, table, staged, options)
         changed = merged.changed or conformed.changed
         digest = version(cursor, target, changed=changed)

@@ -10,17 +10,16 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from postgres_loader import times
 from postgres_loader.copying import copy, reason
 from postgres_loader.ddl import add_key, exists, make, names
 from postgres_loader.errors import BadInput, RejectedRow
+from postgres_loader.judging import as_read, judge
 from postgres_loader.sources import CopySource
 from postgres_loader.staging import Staged, related, spread, staging_columns
 from postgres_loader.tables import Column, Table
 from postgres_loader.text_rows import LINE, TEXT_LIMIT, TextRows
 
 SHOWN_ROWS = 10
-NOTHING_THERE = "nothing is there, but the column needs a value"
 
 
 def stage_good_rows(
@@ -39,10 +38,11 @@ def stage_good_rows(
     source.verify()
     cursor.execute(sql.SQL(_BAD_TABLE).format(bad=bad))
     taken = stream.columns[3:]
-    _judge(cursor, texts, bad, table, taken)
+    commas = source.decimal_commas
+    judge(cursor, texts, bad, table, taken, commas)
     make(cursor, staging, [columns[0], *staging_columns(table, taken)], unlogged=True)
     try:
-        _cast(cursor, texts, bad, staging, table, taken)
+        _cast(cursor, texts, bad, staging, table, taken, commas)
         _reject_duplicates(cursor, texts, bad, staging, table, taken)
         extra = source.extra + spread(cursor, staging, source)
         cursor.execute(add_key(staging, table))
@@ -53,7 +53,7 @@ def stage_good_rows(
     shown = _first(cursor, bad)
     if rejected > max_share * total:
         raise _too_many(source, shown, rejected, total, max_share)
-    spared, identified = _spare(cursor, texts, bad, target, table)
+    spared, identified = _spare(cursor, texts, bad, target, table, commas)
     keep(cursor, target, source.uri, bad)
     for relation in (texts, bad):
         cursor.execute(sql.SQL("DROP TABLE {}").format(relation))
@@ -87,44 +87,6 @@ def keep(cursor: Cursor, target: sql.Identifier, uri: str, bad: sql.Identifier |
         )
 
 
-def _judge(
-    cursor: Cursor, texts: sql.Identifier, bad: sql.Identifier, table: Table, taken: Sequence[str]
-) -> None:
-    """Put the rows into `bad` of which a value is not one of its column's type."""
-    checks, values, timed = [], [], []
-    time = times.whole(table)
-    for number, column in enumerate(table.columns, start=1):
-        name, case = sql.Identifier(column.name), sql.Literal(number)
-        values.append(sql.SQL("WHEN {} THEN {}").format(case, name))
-        if column.type in times.TYPES:
-            timed.append(number)
-            checks.append(sql.SQL("WHEN {} !~ {} THEN {}").format(name, sql.Literal(time), case))
-        if column.type != "text":
-            valid = sql.SQL("WHEN NOT pg_input_is_valid({}, {}) THEN {}")
-            checks.append(valid.format(name, sql.Literal(column.type), case))
-        if column.type in times.TYPES:
-            # Of what is valid only: a CASE asks in this order.
-            value = sql.SQL("{}::{}").format(name, sql.SQL(column.type))
-            checks.append(sql.SQL("WHEN {} THEN {}").format(times.beyond(value), case))
-        if not column.nullable:
-            checks.append(sql.SQL("WHEN {} IS NULL THEN {}").format(name, case))
-    statement = sql.SQL(_JUDGE).format(
-        bad=bad,
-        texts=texts,
-        columns=names(taken),
-        checks=sql.SQL(" ").join(checks),
-        values=sql.SQL(" ").join(values),
-        names=sql.Literal(list(table.column_names)),
-        types=sql.Literal([column.type for column in table.columns]),
-        nothing=sql.Literal(NOTHING_THERE),
-        timed=sql.Literal(timed),
-        time=sql.Literal(time),
-        no_time=sql.Literal(times.reason(table)),
-        limit=sql.Literal(TEXT_LIMIT),
-    )
-    cursor.execute(statement)
-
-
 def _cast(
     cursor: Cursor,
     texts: sql.Identifier,
@@ -132,10 +94,11 @@ def _cast(
     staging: sql.Identifier,
     table: Table,
     taken: Sequence[str],
+    commas: Sequence[str],
 ) -> None:
     types = {column.name: column.type for column in table.columns}
     values = [
-        sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(types.get(name, "text")))
+        sql.SQL("{}::{}").format(as_read(name, commas), sql.SQL(types.get(name, "text")))
         for name in taken
     ]
     statement = sql.SQL(
@@ -181,6 +144,7 @@ def _spare(
     bad: sql.Identifier,
     target: sql.Identifier,
     table: Table,
+    commas: Sequence[str],
 ) -> tuple[sql.Identifier, int]:
     """A relation with the keys of rejected rows, where these can be read; and of how many."""
     spared = related(target, "spared")
@@ -188,7 +152,7 @@ def _spare(
     make(cursor, spared, key, unlogged=True)
     casts, valid = [], []
     for column in key:
-        name, type_ = sql.Identifier(column.name), sql.Literal(column.type)
+        name, type_ = as_read(column.name, commas), sql.Literal(column.type)
         valid.append(sql.SQL("coalesce(pg_input_is_valid({}, {}), false)").format(name, type_))
         casts.append(
             sql.SQL("CASE WHEN {} THEN {}::{} END").format(valid[-1], name, sql.SQL(column.type))
@@ -249,37 +213,6 @@ _REJECTED_TABLE = """
         file text, line bigint, column_name text, value text, reason text NOT NULL, record text,
         rejected_at timestamp with time zone NOT NULL DEFAULT now(), PRIMARY KEY (file, line)
     )
-"""
-_JUDGE = """
-    WITH judged AS MATERIALIZED (
-        SELECT *, CASE WHEN __reason IS NULL THEN CASE {checks} END END AS __column FROM {texts}
-    )
-    INSERT INTO {bad}
-    SELECT
-        __line,
-        ({names}::text[])[__column],
-        left(__value, {limit}),
-        coalesce(
-            __reason,
-            CASE WHEN __timed AND __value !~ {time} THEN {no_time} END,
-            (
-                -- For times, the hint advises a setting that nobody has here.
-                SELECT nullif(
-                    concat_ws('; ', message, detail, CASE WHEN NOT __timed THEN hint END), ''
-                )
-                FROM pg_input_error_info(__value, ({types}::text[])[__column])
-            ),
-            CASE WHEN __timed AND __value IS NOT NULL THEN {no_time} END,
-            {nothing}
-        ),
-        coalesce(
-            __record,
-            left((SELECT row_to_json(record)::text FROM (SELECT {columns}) AS record), {limit})
-        )
-    FROM judged CROSS JOIN LATERAL (
-        SELECT CASE __column {values} END, coalesce(__column = ANY ({timed}::int[]), false)
-    ) AS chosen (__value, __timed)
-    WHERE __reason IS NOT NULL OR __column IS NOT NULL
 """
 _DUPLICATES = """
     INSERT INTO {bad}

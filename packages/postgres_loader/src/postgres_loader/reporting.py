@@ -125,13 +125,18 @@ def _warnings(table: Table, result: LoadResult) -> Iterator[str]:
         )
     ignored = [name for name in result.new_columns if table.new_columns != "add"]
     if ignored:
-        yield f"columns that raw.{table.name} does not declare were left out: {', '.join(ignored)}"
+        yield f"columns that raw.{table.name} does not declare were left out: {_listed(ignored)}"
     if result.added_columns:
-        yield f"raw.{table.name} has new columns: {', '.join(result.added_columns)}"
+        yield f"raw.{table.name} has new columns: {_listed(result.added_columns)}"
 
 
 def _named(name: str, columns: Sequence[str]) -> dict[str, Any]:
-    return {name: ", ".join(columns)} if columns else {}
+    return {name: _listed(columns)} if columns else {}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names; those that cannot be seen are quoted."""
+    return ", ".join(name if name.strip() else f'"{name}"' for name in names)
 
 
 def _rejected_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:

@@ -70,14 +70,17 @@ def date_style(table: Table) -> str:
 
 def csv_rows(header: Sequence[str], table: Table) -> re.Pattern[bytes] | None:
     """What matches as many whole rows of CSV as have only dates and times that can be read; None
-    if the table has none. Empty fields are nulls, and blank lines are left out."""
+    if the table has none. Fields may be null, and empty lines are left out."""
     timed = set(columns(table))
     if not timed & set(header):
         return None
     delimiter = re.escape(table.delimiter)
     time = pattern(table)
-    field = f'(?:"[^"]*+"(?:"[^"]*+")*+|[^"{delimiter}\\r\\n]*+)'
-    time_field = f'(?: *+{time} *+|" *+{time} *+"|(?:"")?)'
+    quote = re.escape(table.quote)
+    null = "|".join(map(re.escape, table.null_words))
+    quoted = f"{quote}[^{quote}]*+{quote}"
+    field = f"(?:{quoted}(?:{quoted})*+|[^{quote}{delimiter}\\r\\n]*+)"
+    time_field = f"(?: *+{time} *+|{quote} *+{time} *+{quote}|{null}|{quote}(?:{null}){quote})"
     row = delimiter.join(time_field if name in timed else field for name in header)
     return re.compile(f"(?:(?:{row})?\\r?\\n)*+".encode())
 

@@ -61,6 +61,8 @@ class CopySource(Stream, Protocol):
         newline: what ends a record.
         quote: what opens and closes a quotation, in which newlines end nothing; may be empty.
         bytes_read: size of what was read so far, as it is stored, headers included.
+        size: the same of all there is; None where that is not known.
+        decimal_commas: names of the columns in whose texts of `rows()` numbers have a comma.
         failure: the exception that ended `read()`, which the database driver does not pass on.
     """
 
@@ -69,6 +71,8 @@ class CopySource(Stream, Protocol):
     extra: tuple[str, ...]
     newline: bytes
     quote: bytes
+    size: int | None
+    decimal_commas: tuple[str, ...]
     failure: Exception | None
 
     @property
@@ -103,6 +107,8 @@ class TextSource:
     quote = b""
     extra: tuple[str, ...] = ()
     new_columns: tuple[str, ...] = ()
+    size: int | None = None
+    decimal_commas: tuple[str, ...] = ()
 
     def __init__(self, uri: str, verify: Callable[[], None] | None = None) -> None:
         self.uri = uri

@@ -1,7 +1,6 @@
 """CSV files."""
 
 import csv
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 from postgres_loader.errors import BadInput
@@ -10,10 +9,12 @@ from postgres_loader.sources.base import (
     BadRow,
     Row,
     check_count,
+    in_chunks,
     shortened,
     undeclared,
     wrong_columns,
 )
+from postgres_loader.sources.csv_dialect import Dialect
 from postgres_loader.sources.csv_hints import hint, kind_of
 from postgres_loader.sources.csv_times import TimesCheck
 from postgres_loader.sources.streams import LINE_LIMIT_BYTES, Counted, any_lines, as_utf8
@@ -22,21 +23,19 @@ from postgres_loader.times import csv_rows
 
 # A header is a line; where this many bytes bring no end of line, the file is something else.
 HEADER_LIMIT_BYTES = 256 * 1024
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 class CsvSource:
-    """A CSV file, with a header in any order; separated and encoded as the table says.
+    """A CSV file, with a header in any order; written and encoded as the table says.
 
-    As COPY has it, an empty field is null and a quoted empty one is an empty string; but in a
-    nullable column that is not text, it is null as well: exports that quote everything have it
-    so. For COPY the rows are not parsed here, only streamed, so a row or a field may be as long as
-    PostgreSQL allows.
+    As COPY has it, an empty field is null and a quoted empty one is an empty string, see `Dialect`.
+    For COPY the rows are not parsed here, only streamed, so a row or a field may be as long as
+    PostgreSQL allows; unless the table declares what COPY cannot read.
 
     Raises BadInput when the header lacks a column of the table, or has one that it refuses.
     """
 
-    quote = b'"'
+    size: int | None = None
 
     def __init__(
         self,
@@ -58,16 +57,18 @@ class CsvSource:
             size = self.bytes_read
             raise BadInput(uri, f"the file is empty, not even a header is there ({size} bytes)")
         self._table = table
+        self.quote = table.quote.encode()
         if kind := kind_of(self._pending):
             raise BadInput(uri, f"this is not CSV but {kind}")
         header, self.newline, header_bytes = self._header()
         self._take_columns(header, table)
         self._last_bytes = b"\n"
-        nulled = {
-            column.name for column in table.columns if column.nullable and column.type != "text"
-        }
-        self._nulls = [number for number, name in enumerate(self.columns) if name in nulled]
-        self._times = TimesCheck(csv_rows(self.columns, table), uri, skip=header_bytes)
+        self._dialect = Dialect(table, self.columns)
+        self.decimal_commas = self._dialect.decimal_commas
+        self._rewritten = in_chunks(self._rewrite()) if self._dialect.rewrites else None
+        self._times = TimesCheck(
+            csv_rows(self.columns, table), uri, skip=header_bytes, quote=self.quote
+        )
 
     @property
     def bytes_read(self) -> int:
@@ -80,13 +81,11 @@ class CsvSource:
 
     @property
     def rest_options(self) -> str:
-        names = ", ".join(f'"{self.columns[number]}"' for number in self._nulls)
-        force = f", FORCE_NULL ({names})" if names else ""
-        return f"FORMAT csv, DELIMITER E'\\x{ord(self._table.delimiter):02x}'{force}"
+        return self._dialect.copy_options
 
     def read(self, size: int = -1, /) -> bytes:
         try:
-            chunk = self._read(size)
+            chunk = self._read(size) if self._rewritten is None else next(self._rewritten, b"")
             self._times.take(chunk)
             return chunk
         except Exception as error:
@@ -104,18 +103,16 @@ class CsvSource:
         next(records, None)
         for line, record in records:
             content = record.removesuffix(b"\n").removesuffix(b"\r")
-            if not content and expected > 1:
+            if self._dialect.is_blank(content):
                 continue
             try:
-                values = _fields(content.decode(), self._table.delimiter)
+                values = self._dialect.fields(content.decode())
             except UnicodeDecodeError as error:
                 byte = content[error.start]
                 reason = f'invalid byte sequence for encoding "UTF8": 0x{byte:02x}'
                 yield BadRow(line, reason, content.decode(errors="backslashreplace"))
                 continue
             if len(values) == expected:
-                for number in self._nulls:
-                    values[number] = values[number] or None
                 yield Row(line, values)
             else:
                 reason = "extra data after last expected column"
@@ -145,6 +142,11 @@ class CsvSource:
         self._last_bytes = (self._last_bytes + chunk[-2:])[-2:]
         return chunk
 
+    def _rewrite(self) -> Iterator[bytes]:
+        records = (record for _, record in self._records())
+        yield next(records, b"")
+        yield from map(self._dialect.rewritten, records)
+
     def _records(self) -> Iterator[tuple[int, bytes]]:
         """Records with the line in which each begins: lines, joined where a quote is open."""
         begin, size, quoted = 1, 0, False
@@ -153,7 +155,7 @@ class CsvSource:
         for line, content in enumerate(any_lines(self.uri, stream), start=1):
             record.append(content)
             size += len(content)
-            quoted ^= content.count(b'"') % 2 == 1
+            quoted ^= content.count(self.quote) % 2 == 1
             if not quoted:
                 yield begin, b"".join(record)
                 begin, size, record = line + 1, 0, []
@@ -165,34 +167,48 @@ class CsvSource:
 
     def _header(self) -> tuple[list[str], bytes, int]:
         """The names, what ends the lines, and the header's size in bytes."""
-        record = b""
+        record, table = b"", self._table
         for line in self._pending.splitlines(keepends=True):
             record += line
-            if record.count(b'"') % 2 == 0:
+            if record.count(self.quote) % 2 == 0:
                 break
         if record == self._pending and len(record) >= HEADER_LIMIT_BYTES:
             reason = f"no header line within the first {HEADER_LIMIT_BYTES} bytes"
             raise BadInput(self.uri, reason, line=1)
         if b"\0" in record:
-            reason = "the header has NUL bytes; UTF-16 needs a byte order mark"
+            reason = (
+                "the header has NUL bytes; UTF-16 needs a byte order mark, or to be declared as "
+                "the table's encoding"
+            )
             raise BadInput(self.uri, reason, line=1)
         try:
-            delimiter = self._table.delimiter
-            header = next(csv.reader([record.decode()], delimiter=delimiter, strict=True), [])
+            text = [record.decode()]
+            read = csv.reader(text, delimiter=table.delimiter, quotechar=table.quote, strict=True)
+            header = next(read, [])
         except UnicodeDecodeError as error:
             reason = f"the file is not UTF-8: {error}; if it is meant to be in another encoding, "
             raise BadInput(self.uri, f"{reason}declare that of the table", line=1) from None
         except csv.Error as error:
-            raise BadInput(self.uri, f"the header cannot be read: {error}", line=1) from None
+            found = hint(table, record.decode().strip().split(table.delimiter))
+            raise BadInput(self.uri, f"the header cannot be read: {error}{found}", line=1) from None
         return header, b"\r" if record.endswith(b"\r") else b"\n", len(record)
 
     def _take_columns(self, header: Sequence[str], table: Table) -> None:
         check_count(self.uri, len(header))
+        shown = shortened(table.delimiter.join(header))
+        nameless = [number for number, name in enumerate(header, start=1) if not name.strip()]
+        header = [
+            f"column {number} (no name)" if number in nameless else name
+            for number, name in enumerate(header, start=1)
+        ]
         if wrong := wrong_columns(table, header):
             problem, column = wrong
-            shown = shortened(table.delimiter.join(header))
             reason = f"{problem}; the header is {shown!r}{hint(table, header)}"
             raise BadInput(self.uri, reason, line=1, column=column)
+        if nameless and table.new_columns != "report":
+            columns = "columns {} have" if len(nameless) > 1 else "column {} has"
+            said = columns.format(", ".join(map(str, nameless)))
+            raise BadInput(self.uri, f"{said} no name; the header is {shown!r}", line=1)
         self.new_columns, self.extra = undeclared(self.uri, table, header, line=1)
         wanted = {*table.column_names, *self.extra}
         self.columns = tuple(
@@ -206,24 +222,3 @@ class _Reading:
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self.read = read
-
-
-def _fields(record: str, delimiter: str) -> list[str | None]:
-    if '"' not in record:
-        return [field or None for field in record.split(delimiter)]
-    fields: list[str | None] = []
-    parts: list[str] = []
-    quoted = False
-    for part in record.split(delimiter):
-        parts.append(part)
-        quoted ^= part.count('"') % 2 == 1
-        if not quoted:
-            fields.append(_unquoted(delimiter.join(parts)))
-            parts = []
-    return fields
-
-
-def _unquoted(field: str) -> str | None:
-    if '"' not in field:
-        return field or None
-    return _QUOTED.sub(lambda quoted: quoted[1].replace('""', '"'), field)

@@ -27,9 +27,13 @@ def hint(table: Table, header: Sequence[str]) -> str:
     if line.lower().startswith("sep="):
         return "; the line sep= is Excel's own: remove it, and declare the table's delimiter"
     for delimiter, name in _DELIMITERS.items():
-        found = {field.strip().strip('"') for field in line.split(delimiter)}
+        found = {field.strip().strip("\"'") for field in line.split(delimiter)}
         if delimiter != table.delimiter and len(found & set(table.column_names)) > 1:
             return f"; its fields are separated by {name}: declare the table's {delimiter=}"
+    for quote in "\"'":
+        found = {field.strip().strip(quote) for field in header}
+        if quote != table.quote and len((found - {*header}) & {*table.column_names}) > 1:
+            return f"; its names are within other quotes: declare the table's {quote=}"
     spelled = {name.strip().lower(): name for name in header}
     near = [
         f"{spelled[name.lower()]!r} for {name!r}"

@@ -13,8 +13,11 @@ class TimesCheck:
     header's. Of a long row, no more is kept than has been seen of it.
     """
 
-    def __init__(self, rows: re.Pattern[bytes] | None, uri: str, skip: int) -> None:
+    def __init__(
+        self, rows: re.Pattern[bytes] | None, uri: str, skip: int, quote: bytes = b'"'
+    ) -> None:
         self._rows = rows
+        self._quote = quote
         self._uri = uri
         self._rest = b""
         self._skip = skip
@@ -37,15 +40,15 @@ class TimesCheck:
         found = self._rows.match(self._rest)
         self._rest = self._rest[found.end() :] if found else self._rest
         self._enough = 2 * len(self._rest)
-        if self._rest and (not chunk or _has_whole_row(self._rest)):
+        if self._rest and (not chunk or _has_whole_row(self._rest, self._quote)):
             raise RowError(self._uri, "a row has no date or time where one is expected")
 
 
-def _has_whole_row(content: bytes) -> bool:
+def _has_whole_row(content: bytes, quote: bytes) -> bool:
     """Whether a record ends within; at a newline that is not within quotes."""
     end, quotes = -1, 0
     while (newline := content.find(b"\n", end + 1)) >= 0:
-        quotes += content.count(b'"', end + 1, newline)
+        quotes += content.count(quote, end + 1, newline)
         if quotes % 2 == 0:
             return True
         end = newline
