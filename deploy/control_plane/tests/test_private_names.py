@@ -27,6 +27,7 @@ PACKAGES = {
     "deploy/embedded/src/embedded": (),
     "deploy/stackctl/src/stackctl": (),
     "packages/location_kit/src/location_kit": (),
+    "packages/paged_api/src/paged_api": (),
     "packages/postgres_loader/src/postgres_loader": ("dagster_internals.py",),
     "code_locations/elt/src/elt": (),
     "code_locations/analytics/src/analytics": (),
