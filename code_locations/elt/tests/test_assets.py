@@ -246,3 +246,19 @@ def test_a_user_that_cannot_be_stored(
     assert description.startswith(f"{url}, record 2, column id: nothing is there")
     assert details["record"] == 2
     assert query(warehouse, "SELECT id, name FROM raw.users") == [(1, "Ada")]
+
+
+def test_clean_up_of_rejected_rows(run: Run, landing: Path, warehouse: PostgresResource) -> None:
+    orders = (landing / "orders.csv").read_text(encoding="utf-8").splitlines()
+    for number in (7, 8):
+        orders[number] = f"{number},1,1,many,100,2025-01-01T00:00:00Z,,"
+    (landing / "orders.csv").write_text("\n".join(orders), encoding="utf-8")
+    assert run("sync_tables_job").success
+    rejected = "SELECT line FROM raw.orders_rejected ORDER BY line"
+    assert query(warehouse, rejected) == [(8,), (9,)]
+    aged = "UPDATE raw.orders_rejected SET rejected_at = now() - interval '91 days' WHERE line = 8"
+    query(warehouse, f"{aged} RETURNING line")
+    for deleted in (1, 0):
+        result = run("clean_up_rejected_rows_job")
+        assert result.output_for_node("delete_old_rejected_rows") == deleted
+        assert query(warehouse, rejected) == [(9,)]
