@@ -43,8 +43,8 @@ watch: ## Ship a location whenever a file of it changes: all, or LOCATION=elt
 	@$(CTL)/stackctl watch $(LOCATION)
 
 # A name reaches the shell as a variable: whatever is in it, nothing of it is run.
-location: ## Add a code location, live where the stack runs: NAME=marketing
-	@$(CTL)/stackctl location add -- "$${NAME-}"
+location: ## Add a code location, live where the stack runs: NAME=marketing; LOADER=1: one that loads files
+	@$(CTL)/stackctl location add --loader="$${LOADER-}" -- "$${NAME-}"
 
 location-remove: ## Remove one: NAME=marketing, with its data by DELETE_DATA=1
 	@$(CTL)/stackctl location remove $(if $(DELETE_DATA),--delete-data) $(if $(YES),--yes) -- "$${NAME-}"

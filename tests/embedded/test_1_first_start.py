@@ -14,6 +14,7 @@ from polling import wait_for
 from users_api import FAILURES, UsersApi, users
 
 SCHEDULES = {
+    "clean_up_rejected_rows_job_schedule",
     "sync_tables_job_schedule",
     "sync_users_job_schedule",
     "regenerate_analytics_job_schedule",

@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
+from paged_api import client
 from postgres_loader import LandingZoneResource, settling
 from postgres_loader.landing_zone import FolderLandingZone
 from postgres_loader.seeding import seed
 from pytest_httpserver import HTTPServer
 
-from elt import api_client
 from elt.definitions import defs
 from elt.defs.resources import UsersApiResource
 from elt.sample_data import SAMPLE_FOLDER
@@ -41,7 +41,7 @@ def landing(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(landing: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a job of the location against the test's landing zone, warehouse and API."""
-    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    monkeypatch.setattr(client, "BACKOFF_S", 0.001)
     # The files of the tests are as young as can be.
     monkeypatch.setattr(settling, "LOOK_S", 0.01)
     # The step's retries are minutes apart.
@@ -228,7 +228,7 @@ def test_an_api_that_stays_down(
     result = run("sync_users_job", api=httpserver.url_for(""))
     description, details = failure(result, "api_users")
     url = httpserver.url_for("/users")
-    assert description.startswith(f"GET {url}, page 1: failed: status 503 ")
+    assert description.startswith(f"GET {url}, page 1: failed after 5 attempts: status 503 ")
     assert details == {"url": url, "page": 1, "status": 503}
     retried = [event for event in result.all_events if event.is_step_up_for_retry]
     assert len(retried) == 3
@@ -246,3 +246,19 @@ def test_a_user_that_cannot_be_stored(
     assert description.startswith(f"{url}, record 2, column id: nothing is there")
     assert details["record"] == 2
     assert query(warehouse, "SELECT id, name FROM raw.users") == [(1, "Ada")]
+
+
+def test_clean_up_of_rejected_rows(run: Run, landing: Path, warehouse: PostgresResource) -> None:
+    orders = (landing / "orders.csv").read_text(encoding="utf-8").splitlines()
+    for number in (7, 8):
+        orders[number] = f"{number},1,1,many,100,2025-01-01T00:00:00Z,,"
+    (landing / "orders.csv").write_text("\n".join(orders), encoding="utf-8")
+    assert run("sync_tables_job").success
+    rejected = "SELECT line FROM raw.orders_rejected ORDER BY line"
+    assert query(warehouse, rejected) == [(8,), (9,)]
+    aged = "UPDATE raw.orders_rejected SET rejected_at = now() - interval '91 days' WHERE line = 8"
+    query(warehouse, f"{aged} RETURNING line")
+    for deleted in (1, 0):
+        result = run("clean_up_rejected_rows_job")
+        assert result.output_for_node("delete_old_rejected_rows") == deleted
+        assert query(warehouse, rejected) == [(9,)]

@@ -13,8 +13,12 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from elt.definitions import defs
 
 ASSETS = ["api_users", "customers_table", "orders_table", "products_table", "users_in_postgres"]
-JOBS = ["sync_tables_job", "sync_users_job"]
-SCHEDULES = {"sync_tables_job_schedule": "0 0 * * *", "sync_users_job_schedule": "0 12 * * *"}
+JOBS = ["clean_up_rejected_rows_job", "sync_tables_job", "sync_users_job"]
+SCHEDULES = {
+    "clean_up_rejected_rows_job_schedule": "0 3 * * 0",
+    "sync_tables_job_schedule": "0 0 * * *",
+    "sync_users_job_schedule": "0 12 * * *",
+}
 SENSORS = ["landing_zone_sensor"]
 
 
@@ -31,6 +35,7 @@ def test_exactly_these_definitions() -> None:
 @pytest.mark.parametrize(
     ("name", "next_tick"),
     [
+        ("clean_up_rejected_rows_job_schedule", datetime(2026, 1, 4, 3, tzinfo=UTC)),
         ("sync_tables_job_schedule", datetime(2026, 1, 2, tzinfo=UTC)),
         ("sync_users_job_schedule", datetime(2026, 1, 1, 12, tzinfo=UTC)),
     ],

@@ -4,10 +4,9 @@ import os
 
 import dagster as dg
 import pytest
+from paged_api import Limits, Pagination
 
-from elt.api_client import Limits
 from elt.defs.resources import USERS_API_URL, users_api_from_environment
-from elt.paging import Pagination
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +19,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERS_API_TIMEOUT_S", "")  # as Compose passes what is not set
     resource = users_api_from_environment()
     assert resource.base_url == USERS_API_URL
-    assert resource.limits() == Limits()
+    assert resource.api().limits == Limits()
 
 
 def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,17 +32,20 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERS_API_MAX_MISSING_SHARE", "0.1")
     monkeypatch.setenv("USERS_API_NEW_FIELDS", "add")
     resource = users_api_from_environment()
-    assert resource.limits() == Limits(
-        timeout_s=1.5, retry_after_limit_s=2, deadline_s=3, max_bytes=512 * 1024
+    assert resource.api().limits == Limits(
+        timeout_s=1.5,
+        retry_after_limit_s=2,
+        deadline_s=3,
+        max_bytes=512 * 1024,
+        max_pages=4,
     )
-    assert resource.max_pages == 4
     assert resource.max_missing_share == 0.1
     assert resource.new_fields == "add"
     assert resource.base_url == dg.EnvVar("USERS_API_URL")
 
 
 def test_declared_paging(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert users_api_from_environment().declared_paging() == Pagination()
+    assert users_api_from_environment().api().pagination == Pagination(settings="USERS_API_")
     for name, value in {
         "PAGINATION": "page",
         "RECORDS_PATH": "content",
@@ -56,7 +58,7 @@ def test_declared_paging(monkeypatch: pytest.MonkeyPatch) -> None:
         "IGNORED_SIGNS": "meta.Total, more",
     }.items():
         monkeypatch.setenv(f"USERS_API_{name}", value)
-    assert users_api_from_environment().declared_paging() == Pagination(
+    assert users_api_from_environment().api().pagination == Pagination(
         "page",
         "content",
         "a.next",
@@ -66,6 +68,7 @@ def test_declared_paging(monkeypatch: pytest.MonkeyPatch) -> None:
         50,
         "X-Total",
         frozenset({"meta.total", "more"}),
+        "USERS_API_",
     )
 
 

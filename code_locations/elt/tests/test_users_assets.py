@@ -7,14 +7,16 @@ import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
 from location_kit.testing import query
+from paged_api import client
 from pytest_httpserver import HTTPServer
-from users_server import ADA, BOB, EVE
 
-from elt import api_client
 from elt.definitions import defs
 from elt.defs.assets.users import api_users
 from elt.defs.resources import UsersApiResource
 
+ADA: dict[str, Any] = {"id": 1, "name": "Ada"}
+BOB: dict[str, Any] = {"id": 2, "name": "Bob"}
+EVE: dict[str, Any] = {"id": 3, "name": "Eve"}
 Sync = Callable[..., dg.ExecuteInProcessResult]
 MARKS = "SELECT id, name, missing_since FROM raw.users ORDER BY id"
 
@@ -24,7 +26,7 @@ def sync(
     warehouse: PostgresResource, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> Sync:
     """Runs the job against an API that answers the given body."""
-    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    monkeypatch.setattr(client, "BACKOFF_S", 0.001)
 
     def run(
         body: object, share_of_this_run: float | None = None, **settings: Any
@@ -125,7 +127,7 @@ def test_ids_of_another_type_are_named(sync: Sync, warehouse: PostgresResource) 
 def test_only_what_may_pass_is_tried_again_by_the_run(
     httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, status: int, may_pass: bool
 ) -> None:
-    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    monkeypatch.setattr(client, "BACKOFF_S", 0.001)
     httpserver.expect_request("/users").respond_with_data("no", status=status)
     with pytest.raises(dg.Failure) as caught:
         api_users(UsersApiResource(base_url=httpserver.url_for("")))
@@ -133,7 +135,7 @@ def test_only_what_may_pass_is_tried_again_by_the_run(
 
 
 def test_an_api_that_nobody_listens_at_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    monkeypatch.setattr(client, "BACKOFF_S", 0.001)
     with pytest.raises(dg.Failure) as caught:
         api_users(UsersApiResource(base_url="http://127.0.0.1:9"))
     assert caught.value.allow_retries

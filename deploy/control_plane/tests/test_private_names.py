@@ -24,6 +24,7 @@ PACKAGES = {
     "deploy/stackctl/src/stackctl": (),
     "packages/compose_run_launcher/src/compose_run_launcher": ("internals.py", "worker.py"),
     "packages/location_kit/src/location_kit": (),
+    "packages/paged_api/src/paged_api": (),
     "packages/postgres_loader/src/postgres_loader": ("dagster_internals.py",),
     "code_locations/elt/src/elt": (),
     "code_locations/analytics/src/analytics": (),

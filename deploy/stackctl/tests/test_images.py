@@ -60,6 +60,7 @@ def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]
         ("code_locations/elt/uv.lock", {"elt"}),
         ("code_locations/analytics/dbt/models/staging/stg_orders.sql", {"analytics"}),
         ("packages/location_kit/src/location_kit/postgres.py", LOCATIONS),
+        ("packages/paged_api/src/paged_api/__init__.py", {"elt"}),
         ("packages/postgres_loader/src/postgres_loader/__init__.py", {"elt"}),
         ("packages/postgres_loader/tests/test_loading.py", set()),
         ("packages/compose_run_launcher/src/compose_run_launcher/worker.py", CONTROL_PLANE),

@@ -32,6 +32,15 @@ def test_a_bad_name_leaves_no_trace(root: Path, name: str, code: int) -> None:
     assert snapshot(root) == before
 
 
+@pytest.mark.parametrize("loader", ["yes", "0", "$(touch x)"])
+def test_an_unknown_value_of_loader_leaves_no_trace(root: Path, loader: str) -> None:
+    before = snapshot(root)
+    with pytest.raises(StackctlError, match=r"LOADER is '.*Fix: LOADER=1 ") as refusal:
+        commands.add("marketing", loader)
+    assert refusal.value.exit_code == USAGE
+    assert snapshot(root) == before
+
+
 @pytest.mark.parametrize("name", ["nope", "postgres", ""])
 def test_what_is_no_location_is_not_removed(root: Path, name: str) -> None:
     before = snapshot(root)

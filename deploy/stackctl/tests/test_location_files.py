@@ -4,6 +4,7 @@ import difflib
 import ipaddress
 import itertools
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,22 @@ from stackctl.errors import StackctlError
 from stackctl.location import compose_file, files
 from stackctl.location.files import Project
 
+EMBEDDED = "deploy/embedded/locations.toml"
+
 
 def snapshot(root: Path) -> dict[Path, bytes]:
     """Every file and what is in it."""
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_added_lines_are_all_that_differs(project: Project) -> None:
-    after = project.with_location("eu_sales")
+@pytest.mark.parametrize("loader", [False, True])
+def test_added_lines_are_all_that_differs(project: Project, loader: bool) -> None:
+    after = project.with_location("eu_sales", loader=loader)
     for name, text in project.texts.items():
         changed = list(difflib.ndiff(text.splitlines(), after.texts[name].splitlines()))
         lost = {line[2:] for line in changed if line.startswith("- ")}
         new = [line[2:] for line in changed if line.startswith("+ ")]
-        assert new, name
+        assert bool(new) is (loader or name != EMBEDDED), name
         # Two lists by commas grow at their ends.
         for line in lost:
             head = line.removesuffix('"]')
@@ -59,6 +63,31 @@ def test_the_new_service_is_like_the_others(project: Project) -> None:
         compose_file.locations(project.with_location("eu_sales").texts[COMPOSE_FILE])[-1]
         == "eu_sales"
     )
+
+
+def test_with_the_loader_it_has_a_landing_zone_as_elt_has(project: Project) -> None:
+    after = project.with_location("eu_sales", loader=True)
+    services = after.compose["services"]
+    service, elt = services["eu_sales"], services["elt"]
+    environment = dict(service["environment"])
+    assert environment.pop("LANDING_ZONE") == "${EU_SALES_LANDING_ZONE:-s3://landing/eu_sales}"
+    store = {name for name in elt["environment"] if name.startswith(("AWS_", "LANDING_ZONE"))}
+    for name in store - {"LANDING_ZONE"}:
+        assert environment[name] == elt["environment"][name]
+    assert service["networks"] == ["core", "rpc_eu_sales", "objects"]
+    keys = "object_store_access_key,object_store_secret_key"
+    share = f"--share=/secrets/eu_sales:10001=eu_sales_password,{keys}"
+    assert share in services["secrets"]["command"]
+    watched = [rule["path"] for rule in service["develop"]["watch"]]
+    assert "packages/postgres_loader/src" in watched
+    settings = after.texts[".env.example"].splitlines()
+    assert "#EU_SALES_LANDING_ZONE=s3://landing/eu_sales" in settings
+    embedded = tomllib.loads(after.texts[EMBEDDED])
+    assert embedded["eu_sales"]["prepare"] == ["python", "-m", "eu_sales.sample_data"]
+    mine, theirs = (embedded[name]["settings"] for name in ("eu_sales", "elt"))
+    assert mine.pop("LANDING_ZONE") == "EU_SALES_LANDING_ZONE"
+    assert mine.items() <= theirs.items()
+    assert "/landing_zone_eu_sales" in embedded["eu_sales"]["environment"]["LANDING_ZONE"]
 
 
 def subnets(project: Project) -> list[str]:
@@ -98,7 +127,8 @@ def test_no_image_of_ours_is_pulled(project: Project) -> None:
 
 @pytest.mark.parametrize("order", [("a1", "b2", "a"), ("a", "a1", "b2"), ("b2", "a", "a1")])
 def test_taken_out_in_any_order_nothing_is_left(project: Project, order: tuple[str, ...]) -> None:
-    changed = project.with_location("a").with_location("a1").with_location("b2")
+    changed = project.with_location("a").with_location("a1", loader=True)
+    changed = changed.with_location("b2", loader=True)
     for name in order:
         changed = changed.without_location(name)
     assert changed.texts == project.texts

@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from stackctl import packages
 from stackctl.errors import StackctlError
 from stackctl.location import scaffold
 from stackctl.location.files import Project
@@ -33,6 +34,33 @@ def test_its_lock_has_the_versions_of_the_others(project: Project) -> None:
     other = next(project.root.glob("code_locations/*/uv.lock")).read_text()
     version = r'name = "dagster"\nversion = "([^"]+)"'
     assert re.findall(version, text) == re.findall(version, other) != []
+
+
+def test_with_the_loader_it_has_a_table_a_sample_and_the_sensor(project: Project) -> None:
+    folder = project.folder("eu_sales")
+    scaffold.make(folder, "eu_sales", loader=True)
+    source = folder / "src" / "eu_sales"
+    for path in (
+        *(
+            "tables.py",
+            "sample_data/__main__.py",
+            "defs/assets/tables.py",
+            "defs/sensors/landing_zone.py",
+        ),
+        *("defs/data/eu_sales_items.csv", "defs/resources.py", "defs/jobs/refresh_eu_sales.py"),
+    ):
+        assert (source / path).is_file(), path
+    assert not list(folder.rglob("*days*"))
+    assert "__name__" not in "".join(scaffold.render("eu_sales", loader=True).values())
+    declared = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert "postgres_loader" in declared["project"]["dependencies"]
+    assert "postgres_loader" in declared["tool"]["uv"]["sources"]
+    lock = (folder / "uv.lock").read_text()
+    assert packages.used(lock) == ["location_kit", "postgres_loader"]
+    elt = (project.folder("elt") / "uv.lock").read_text()
+    version = r'name = "(?:dagster|pyarrow|boto3)"\nversion = "([^"]+)"'
+    assert re.findall(version, lock) == re.findall(version, elt) != []
+    assert scaffold.work_in(folder, "eu_sales") == []
 
 
 def test_nothing_stays_of_a_folder_that_cannot_be_made(project: Project) -> None:

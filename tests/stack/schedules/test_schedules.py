@@ -65,6 +65,7 @@ def test_every_schedule_of_the_product_runs_from_first_boot(stack: Stack) -> Non
     }
     found.pop("tick_schedule")
     assert found == {
+        "clean_up_rejected_rows_job_schedule": ("0 3 * * 0", "UTC"),
         "sync_tables_job_schedule": ("0 0 * * *", "UTC"),
         "sync_users_job_schedule": ("0 12 * * *", "UTC"),
         "regenerate_analytics_job_schedule": ("0 * * * *", "UTC"),

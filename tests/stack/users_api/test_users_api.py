@@ -1,6 +1,6 @@
 """The users API as a run meets it: busy, page by page, down.
 
-What it makes of each answer: code_locations/elt/tests/test_users_api.py and test_users_assets.py.
+What it makes of each answer: packages/paged_api/tests, and test_users_assets.py of elt.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from `build_landing_zone_sensor`.
 
 from postgres_loader.assets import table_asset
 from postgres_loader.errors import LoaderError
+from postgres_loader.rejected_rows import delete_old_rejected_rows
 from postgres_loader.resources import LandingZoneResource
 from postgres_loader.sensor import build_landing_zone_sensor
 from postgres_loader.tables import Column, Table
@@ -16,5 +17,6 @@ __all__ = [
     "LoaderError",
     "Table",
     "build_landing_zone_sensor",
+    "delete_old_rejected_rows",
     "table_asset",
 ]

@@ -3,15 +3,14 @@ from typing import Any, Literal
 
 import dagster as dg
 from location_kit.postgres import PostgresResource
+from paged_api import Kind, Limits, PagedApi, Pagination
 from postgres_loader.resources import LandingZoneResource
 from pydantic import Field, ValidationError
 
-from elt.api_client import Limits
-from elt.paging import Kind, Pagination
-from elt.users_api import MAX_PAGES
-
 USERS_API_URL = "https://jsonplaceholder.typicode.com"
 MIB = 1024 * 1024
+# What the environment's variables for the fields below begin with.
+SETTINGS = "USERS_API_"
 
 
 class UsersApiResource(dg.ConfigurableResource):
@@ -32,7 +31,7 @@ class UsersApiResource(dg.ConfigurableResource):
     max_mib: float = Field(
         default=Limits.max_bytes / MIB, gt=0, description="Size of all pages, uncompressed."
     )
-    max_pages: int = Field(default=MAX_PAGES, gt=0, description="Number of pages.")
+    max_pages: int = Field(default=Limits.max_pages, gt=0, description="Number of pages.")
     max_missing_share: float = Field(
         default=0.5,
         ge=0,
@@ -59,10 +58,10 @@ class UsersApiResource(dg.ConfigurableResource):
         default="", description="Paths, with commas, that look like signs of more but are not."
     )
 
-    def declared_paging(self) -> Pagination:
-        """How the API pages."""
+    def api(self) -> PagedApi:
+        """The API, as the fields declare it; its messages name the settings."""
         ignored = (path.strip().lower() for path in self.ignored_signs.split(","))
-        return Pagination(
+        pagination = Pagination(
             kind=self.pagination,
             records_path=self.records_path,
             next_path=self.next_path,
@@ -72,16 +71,16 @@ class UsersApiResource(dg.ConfigurableResource):
             page_size=self.page_size,
             total_path=self.total_path,
             ignored_signs=frozenset(filter(None, ignored)),
+            settings=SETTINGS,
         )
-
-    def limits(self) -> Limits:
-        """The limits of the API's client."""
-        return Limits(
+        limits = Limits(
             timeout_s=self.timeout_s,
             retry_after_limit_s=self.retry_after_limit_s,
             deadline_s=self.deadline_s,
             max_bytes=int(self.max_mib * MIB),
+            max_pages=self.max_pages,
         )
+        return PagedApi(self.base_url, pagination, limits)
 
 
 def users_api_from_environment() -> UsersApiResource:
@@ -90,7 +89,7 @@ def users_api_from_environment() -> UsersApiResource:
     Raises ValueError, which names variable and value, for one that is no number or out of range.
     """
     # EnvVar knows no default, so the environment is asked when the definitions are loaded.
-    fields = {name: f"USERS_API_{name.upper()}" for name in UsersApiResource.model_fields}
+    fields = {name: f"{SETTINGS}{name.upper()}" for name in UsersApiResource.model_fields}
     chosen: dict[str, Any] = {
         name: value for name, variable in fields.items() if (value := os.environ.get(variable))
     }

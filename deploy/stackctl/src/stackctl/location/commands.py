@@ -25,18 +25,29 @@ from stackctl.stack import Stack
 app = typer.Typer(no_args_is_help=True, help="Add, start and remove code locations.")
 
 Name = Annotated[str, typer.Argument(help="A Python identifier of lower-case letters.")]
+Loader = Annotated[
+    str,
+    typer.Option("--loader", help="1: a location that loads files of a landing zone; or nothing."),
+]
 
 
 @app.command()
-def add(name: Name) -> None:
+def add(name: Name, loader: Loader = "") -> None:
     """Make a code location from the template; in a stack that runs, live and with no restart."""
+    if loader not in {"", "1"}:
+        raise StackctlError(
+            f"LOADER is {loader[:40]!r}. Fix: LOADER=1 for a location that loads files, or leave"
+            " it out",
+            USAGE,
+        )
+    loads = bool(loader)
     with _alone(ROOT):
         before = Project.read(ROOT)
         names.check(name, before.compose, before.texts[COMPOSE_FILE], ROOT)
-        after = before.with_location(name)
+        after = before.with_location(name, loader=loads)
         after.check(set(before.compose["services"]) | {name})
         running = live.is_running()
-        with _files_added(before, after, name):
+        with _files_added(before, after, name, loads):
             if running:
                 with _nothing_left_on_failure(before, name):
                     live.start(name)
@@ -111,11 +122,11 @@ def _take_out(stack: Stack, before: Project, name: str, delete_data: bool) -> No
 
 
 @contextmanager
-def _files_added(before: Project, after: Project, name: str) -> Iterator[None]:
+def _files_added(before: Project, after: Project, name: str, loader: bool) -> Iterator[None]:
     """The new folder and the changed files; neither when something fails meanwhile."""
     folder = before.folder(name)
     with step(f"files of {name}"):
-        scaffold.make(folder, name)
+        scaffold.make(folder, name, loader=loader)
     try:
         with before.put_back_on_failure():
             after.write()

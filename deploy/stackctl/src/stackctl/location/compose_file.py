@@ -14,17 +14,34 @@ _SERVICE = Path(__file__).resolve().parents[3] / "template.service.yml"
 # A setting's value, and two numbers that this file counts up: subnets of 32 addresses.
 _SUBNET = r"\$\{RPC_SUBNETS:-[0-9.]+\}\.(\d+)\.(\d+)/27"
 _ADDRESSES = 32
+_STORE_KEYS = ",object_store_access_key,object_store_secret_key"
+# What the service has with the loader, in the place of what it has without.
+_LOADER = {
+    "      <<: *code-location-environment\n": (
+        "      <<: [*code-location-environment, *landing-zone-environment]\n"
+        "      LANDING_ZONE: ${__NAME___LANDING_ZONE:-s3://landing/__name__}\n"
+    ),
+    "        - {action: rebuild, path: packages/location_kit/src}\n": (
+        "        - {action: rebuild, path: packages/location_kit/src}\n"
+        "        - {action: rebuild, path: packages/postgres_loader/src}\n"
+    ),
+    "[core, rpc___name__]": "[core, rpc___name__, objects]",
+}
 _OF_LOCATION = r"\s+<<: \*code-location$"
 
 
-def add(text: str, name: str) -> str:
-    """The file with the location ``name``, which is not in it yet, after the last one."""
+def add(text: str, name: str, *, loader: bool = False) -> str:
+    """The file with the location ``name``, which is not in it yet, after the last one.
+
+    With the ``loader``, it has a landing zone in the object store.
+    """
     lines = Lines(text, COMPOSE_FILE)
+    share = f"- --share=/secrets/{name}:10001={name}_password{_STORE_KEYS if loader else ''}"
     _change(lines, "secrets", "- --share=/secrets/migrate:", _append(f"{name}_password"))
-    _behind(lines, "secrets", "- --share=", f"- --share=/secrets/{name}:10001={name}_password")
+    _behind(lines, "secrets", "- --share=", share)
     _behind(lines, "secrets", "- secrets_", f"- secrets_{name}:/secrets/{name}")
     _change(lines, "migrate", r".*--locations=", _append(name, r"--locations=[a-z0-9_,]*"))
-    lines.insert_after(_last_location(lines), "\n" + _service(name))
+    lines.insert_after(_last_location(lines), "\n" + _service(name, loader))
     _add_network(lines, name)
     volumes = lines.block("volumes")
     for kind in ("storage", "secrets"):
@@ -52,8 +69,11 @@ def remove(text: str, name: str) -> str:
     return lines.text
 
 
-def _service(name: str) -> str:
-    return _SERVICE.read_text().replace("__NAME__", name.upper()).replace("__name__", name)
+def _service(name: str, loader: bool) -> str:
+    text = _SERVICE.read_text()
+    for line, instead in (_LOADER if loader else {}).items():
+        text = text.replace(line, instead)
+    return text.replace("__NAME__", name.upper()).replace("__name__", name)
 
 
 def _add_network(lines: Lines, name: str) -> None:

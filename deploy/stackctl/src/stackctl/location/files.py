@@ -17,7 +17,8 @@ from stackctl.docker import COMPOSE_FILE, DockerError, docker
 from stackctl.errors import StackctlError
 from stackctl.location import compose_file, lists
 
-_FILES = (COMPOSE_FILE, "workspace.yaml", "dg.toml", ".env.example")
+_EMBEDDED = "deploy/embedded/locations.toml"
+_FILES = (COMPOSE_FILE, "workspace.yaml", "dg.toml", ".env.example", _EMBEDDED)
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,16 @@ class Project:
         """Where a location's code is."""
         return self.root / "code_locations" / name
 
-    def with_location(self, name: str) -> Project:
-        """The same with one location more."""
+    def with_location(self, name: str, *, loader: bool = False) -> Project:
+        """The same with one location more; with the ``loader``, it has a landing zone."""
         texts = self.texts
         before = compose_file.locations(texts[COMPOSE_FILE])
         return self._changed(
-            compose_file.add(texts[COMPOSE_FILE], name),
+            compose_file.add(texts[COMPOSE_FILE], name, loader=loader),
             lists.add_to_workspace(texts["workspace.yaml"], name),
             lists.add_to_dg(texts["dg.toml"], name),
-            lists.add_to_settings(texts[".env.example"], name, before),
+            lists.add_to_settings(texts[".env.example"], name, before, loader=loader),
+            lists.add_to_embedded(texts[_EMBEDDED], name) if loader else texts[_EMBEDDED],
         )
 
     def without_location(self, name: str) -> Project:
@@ -70,6 +72,7 @@ class Project:
             lists.remove_from_workspace(texts["workspace.yaml"], name),
             lists.remove_from_dg(texts["dg.toml"], name),
             lists.remove_from_settings(texts[".env.example"], name),
+            lists.remove_from_embedded(texts[_EMBEDDED], name),
         )
 
     def check(self, services: set[str]) -> None:

@@ -1,4 +1,5 @@
-"""A code location in the lists of them: workspace.yaml, dg.toml, .env.example."""
+"""A code location in the lists of them: workspace.yaml, dg.toml, .env.example, and for the embedded
+mode locations.toml."""
 
 from __future__ import annotations
 
@@ -62,18 +63,49 @@ def remove_from_dg(text: str, name: str) -> str:
     return changed
 
 
-def add_to_settings(text: str, name: str, locations: list[str]) -> str:
+def add_to_settings(text: str, name: str, locations: list[str], *, loader: bool = False) -> str:
     """.env.example with the location's memory, behind that of the last of the ``locations``.
 
-    The text itself when none is listed: people may have arranged it otherwise.
+    With the ``loader``, with its landing zone, too. The text itself where the lines to put these
+    behind are not listed: people may have arranged it otherwise.
     """
     lines = Lines(text, ".env.example")
     settings = "|".join(f"{location.upper()}_MEMORY" for location in locations)
     with contextlib.suppress(StackctlError):
         lines.insert_after(lines.last(rf"#({settings})="), f"#{name.upper()}_MEMORY=1g\n")
+    if loader:
+        with contextlib.suppress(StackctlError):
+            zone = f"#{name.upper()}_LANDING_ZONE=s3://landing/{name}\n"
+            lines.insert_after(lines.last(r"#([A-Z0-9_]+_)?LANDING_ZONE="), zone)
     return lines.text
 
 
 def remove_from_settings(text: str, name: str) -> str:
-    """.env.example without the location's memory."""
-    return re.sub(rf"^#{name.upper()}_MEMORY=.*\n", "", text, flags=re.MULTILINE)
+    """.env.example without the location's memory and landing zone."""
+    return re.sub(rf"^#{name.upper()}_(MEMORY|LANDING_ZONE)=.*\n", "", text, flags=re.MULTILINE)
+
+
+def add_to_embedded(text: str, name: str) -> str:
+    """locations.toml with the location's landing zone, a folder of its own, at the end."""
+    settings = {
+        "LANDING_ZONE": f"{name.upper()}_LANDING_ZONE",
+        "LANDING_ZONE_SAMPLE": "LANDING_ZONE_SAMPLE",
+        "AWS_ENDPOINT_URL_S3": "LANDING_ZONE_ENDPOINT",
+        "AWS_DEFAULT_REGION": "LANDING_ZONE_REGION",
+        "AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY",
+    }
+    environment = {
+        "LANDING_ZONE": f"{{data_uri}}/landing_zone_{name}",
+        "LANDING_ZONE_SAMPLE": "true",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    lines = ["", f"[{name}]", f'prepare = ["python", "-m", "{name}.sample_data"]']
+    for table, values in {"environment": environment, "settings": settings}.items():
+        lines += ["", f"[{name}.{table}]", *(f'{key} = "{each}"' for key, each in values.items())]
+    return text + "".join(f"{line}\n" for line in lines)
+
+
+def remove_from_embedded(text: str, name: str) -> str:
+    """locations.toml without the location's tables, if it has any."""
+    return re.sub(rf"\n\[{name}(\.\w+)?\]\n([^\[#\n].*\n)*", "", text)

@@ -11,28 +11,45 @@ from pathlib import Path
 
 from stackctl.errors import StackctlError
 
-_TEMPLATE = Path(__file__).resolve().parents[3] / "template"
+_STACKCTL = Path(__file__).resolve().parents[3]
+_TEMPLATE = _STACKCTL / "template"
+# With the loader: files that come on top of the template's or in their place, files that do not
+# come, and lines of pyproject.toml, each put behind another.
+_LOADER = _STACKCTL / "template_loader"
+_NOT_WITH_LOADER = ("src/__name__/days.py", "__name___days.py", "tests/test_days.py")
+_LOADER_LINES = {
+    '    "location_kit",\n': '    "postgres_loader",\n',
+    'location_kit = {path = "../../packages/location_kit", editable = true}\n': (
+        'postgres_loader = {path = "../../packages/postgres_loader", editable = true}\n'
+    ),
+}
 _NAME = "__name__"
 _MADE = {".venv", ".dagster", "uv.lock", "build", "dist"}
 """What tools make beside the code that people write."""
 
 
-def render(name: str) -> dict[Path, str]:
+def render(name: str, *, loader: bool = False) -> dict[Path, str]:
     """Texts of the new folder's files, by path in it."""
-    files = (path for path in _files(_TEMPLATE))
+    texts = {path: (_TEMPLATE / path).read_text() for path in _files(_TEMPLATE)}
+    if loader:
+        texts = {path: text for path, text in texts.items() if not _is_left_out(path)}
+        texts |= {path: (_LOADER / path).read_text() for path in _files(_LOADER)}
+        for line, new in _LOADER_LINES.items():
+            project = Path("pyproject.toml")
+            texts[project] = texts[project].replace(line, line + new)
     return {
-        Path(str(path).replace(_NAME, name)): (_TEMPLATE / path).read_text().replace(_NAME, name)
-        for path in files
+        Path(str(path).replace(_NAME, name)): text.replace(_NAME, name)
+        for path, text in texts.items()
     }
 
 
-def make(folder: Path, name: str) -> None:
+def make(folder: Path, name: str, *, loader: bool = False) -> None:
     """Write the folder, its lock file included; nothing stays of it when that fails."""
     try:
-        for path, text in render(name).items():
+        for path, text in render(name, loader=loader).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
-        _lock(folder, name)
+        _lock(folder, name, "postgres-loader" if loader else "location-kit")
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -41,16 +58,22 @@ def make(folder: Path, name: str) -> None:
 
 
 def work_in(folder: Path, name: str) -> list[str]:
-    """Files that are not as the scaffold made them: somebody's work. Sorted."""
-    scaffold = render(name)
+    """Files that are not as the scaffold made them, in either of its forms: somebody's work.
+
+    Sorted.
+    """
     present = {path for path in _files(folder)} if folder.is_dir() else set()
-    return sorted(
-        str(path)
-        for path in present | scaffold.keys()
-        if path not in present
-        or (folder / path).read_bytes() != scaffold.get(path, "").encode()
-        or path not in scaffold
-    )
+
+    def work(scaffold: dict[Path, str]) -> list[str]:
+        return sorted(
+            str(path)
+            for path in present | scaffold.keys()
+            if path not in present
+            or (folder / path).read_bytes() != scaffold.get(path, "").encode()
+            or path not in scaffold
+        )
+
+    return min((work(render(name, loader=loader)) for loader in (False, True)), key=len)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -71,9 +94,18 @@ def _is_made(name: str) -> bool:
     )
 
 
-def _lock(folder: Path, name: str) -> None:
-    """From the lock file of a location that there is: the same versions, and no network."""
-    for path in sorted(folder.parent.glob("*/uv.lock")):
+def _is_left_out(path: Path) -> bool:
+    return str(path).endswith(_NOT_WITH_LOADER)
+
+
+def _lock(folder: Path, name: str, package: str) -> None:
+    """From the lock file of a location that there is: the same versions, and no network.
+
+    Of one that has the package, if there is one: it has all that the new one needs.
+    """
+    locks = sorted(folder.parent.glob("*/uv.lock"))
+    locks.sort(key=lambda path: f'\nname = "{package}"\n' not in path.read_text())
+    for path in locks:
         line = re.compile(rf'^name = "{_package(path.parent.name)}"$', re.MULTILINE)
         text = line.sub(f'name = "{_package(name)}"', path.read_text(), count=1)
         (folder / "uv.lock").write_text(text)

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 from location_kit.postgres import PostgresResource
+from paged_api import ApiError, redact
 from postgres_loader.flattening import Drift, FlatRecords, drift
 from postgres_loader.loading import load
 from postgres_loader.reporting import column_schema, failures, load_metadata, max_rejected_share
@@ -14,9 +15,7 @@ from postgres_loader.vanishing import refuse_mass_vanishing
 from pydantic import Field
 
 from elt.defs.resources import UsersApiResource
-from elt.redaction import redact
 from elt.tables import USERS
-from elt.users_api import fetch_users
 
 # How to let one load through that the guard refuses.
 ALLOW = (
@@ -25,7 +24,7 @@ ALLOW = (
 )
 
 
-# After the client's own attempts: 20, 60 and 140 s. Only for what may pass (failures()).
+# After the client's own attempts: 20, 60 and 140 s. Only for what may pass.
 RETRIES = dg.RetryPolicy(max_retries=3, delay=20, backoff=dg.Backoff.EXPONENTIAL)
 
 
@@ -36,19 +35,19 @@ def api_users(users_api: UsersApiResource) -> dg.Output[list[dict[str, Any]]]:
     Kept with the run's artifacts, so that a load that failed can be run again from here.
     """
     started = perf_counter()
-    with failures():
-        fetched = fetch_users(
-            users_api.base_url, users_api.limits(), users_api.max_pages, users_api.declared_paging()
-        )
+    try:
+        users = users_api.api().read("users")
+    except ApiError as error:
+        raise dg.Failure(str(error), error.details, allow_retries=error.may_pass) from None
     url = redact(users_api.base_url)
-    print(f"{url}: {len(fetched.users)} users on {fetched.pages} pages", flush=True)
+    print(f"{url}: {len(users)} users on {users.pages} pages", flush=True)
     return dg.Output(
-        fetched.users,
+        users.records,
         metadata={
-            "dagster/row_count": len(fetched.users),
-            "pages": fetched.pages,
-            "moved_between_pages": fetched.moved,
-            "bytes": fetched.bytes_read,
+            "dagster/row_count": len(users),
+            "pages": users.pages,
+            "moved_between_pages": users.moved,
+            "bytes": users.bytes_read,
             "url": dg.MetadataValue.url(url),
             "duration_s": round(perf_counter() - started, 3),
         },

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
-from users_server import fetch
+from server import fetch
 from werkzeug import Request, Response
 
-from elt.errors import UsersApiError
-from elt.paging import Pagination, value_at
+from paged_api import ApiError, Pagination
 
 USERS = [{"id": number, "name": f"User {number}"} for number in range(1, 11)]
 MORE: list[tuple[Any, dict[str, str], str]] = [
@@ -72,10 +71,10 @@ def test_any_sign_of_more_is_an_error_that_names_it(
     httpserver: HTTPServer, body: Any, headers: dict[str, str], sign: str
 ) -> None:
     httpserver.expect_request("/users").respond_with_json(body, headers=headers)
-    with pytest.raises(UsersApiError, match=sign) as caught:
+    with pytest.raises(ApiError, match=sign) as caught:
         fetch(httpserver)
-    assert "so there are more users than the 10 that were read" in str(caught.value)
-    assert "Fix: set USERS_API_PAGINATION" in str(caught.value)
+    assert "so there are more records than the 10 that were read" in str(caught.value)
+    assert "Fix: set kind" in str(caught.value)
     assert not caught.value.may_pass
 
 
@@ -83,14 +82,14 @@ def test_any_sign_of_more_is_an_error_that_names_it(
 @pytest.mark.parametrize("kind", ["none", "next-link", "link-header"])
 def test_what_says_that_this_is_all(httpserver: HTTPServer, end: dict[str, Any], kind: Any) -> None:
     httpserver.expect_request("/users").respond_with_json({"users": USERS} | end)
-    assert fetch(httpserver, pagination=Pagination(kind)).users == USERS
+    assert fetch(httpserver, pagination=Pagination(kind)).records == USERS
 
 
 def test_a_sign_that_means_something_else(httpserver: HTTPServer) -> None:
     body = {"users": USERS, "meta": {"total": 99}}
     httpserver.expect_request("/users").respond_with_json(body)
     ignored = Pagination(ignored_signs=frozenset({"meta.total"}))
-    assert fetch(httpserver, pagination=ignored).users == USERS
+    assert fetch(httpserver, pagination=ignored).records == USERS
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_a_sign_that_means_something_else(httpserver: HTTPServer) -> None:
 def test_an_error_with_status_200(httpserver: HTTPServer, error: dict[str, Any]) -> None:
     httpserver.expect_request("/users").respond_with_json({"data": []} | error)
     name = next(iter(error))
-    with pytest.raises(UsersApiError, match=f"an error with status 200: '{name}' is "):
+    with pytest.raises(ApiError, match=f"an error with status 200: '{name}' is "):
         fetch(httpserver)
 
 
@@ -141,7 +140,7 @@ def test_declared_pages(
 ) -> None:
     paged(httpserver, style)
     declared = Pagination(style, total_path=total_path, **settings)
-    assert fetch(httpserver, pagination=declared).users == USERS
+    assert fetch(httpserver, pagination=declared).records == USERS
     requests = 3 if total_path and style != "cursor" else 4
     assert len(httpserver.log) == requests
     if "page_size" in settings:
@@ -153,27 +152,46 @@ def test_fewer_users_than_the_total(httpserver: HTTPServer) -> None:
         {"users": USERS, "total": 12}
     )
     httpserver.expect_request("/users").respond_with_json({"users": [], "total": 12})
-    with pytest.raises(UsersApiError, match="'total' is '12', so there are more users than the 10"):
+    with pytest.raises(ApiError, match="'total' is '12', so there are more records than the 10"):
         fetch(httpserver, pagination=Pagination("offset"))
 
 
 def test_a_wrong_path_of_the_total(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/users").respond_with_json({"users": USERS})
-    with pytest.raises(UsersApiError, match=r"'meta.all' \(USERS_API_TOTAL_PATH\) is not a number"):
+    with pytest.raises(ApiError, match=r"'meta.all' \(total_path\) is not a number"):
         fetch(httpserver, pagination=Pagination("page", total_path="meta.all"))
 
 
 def test_a_declared_path_of_the_users(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/users").respond_with_json({"_embedded": {"people": USERS}})
     declared = Pagination(records_path="_embedded.people")
-    assert fetch(httpserver, pagination=declared).users == USERS
-    with pytest.raises(UsersApiError, match=r"'value' \(USERS_API_RECORDS_PATH\) is not a list"):
+    assert fetch(httpserver, pagination=declared).records == USERS
+    with pytest.raises(ApiError, match=r"'value' \(records_path\) is not a list"):
         fetch(httpserver, pagination=Pagination(records_path="value"))
 
 
-def test_paths() -> None:
-    body = {"@odata.nextLink": "x", "a": {"b.c": [{"d": 1}, {"d": 2}]}}
-    assert value_at(body, "@odata.nextLink") == "x"
-    assert value_at(body, "a.b.c") == [{"d": 1}, {"d": 2}]
-    assert value_at(body, "a.b.c.-1.d") == 2
-    assert value_at(body, "a.x") is None
+@pytest.mark.parametrize(
+    ("path", "next_page"),
+    [("@odata.nextLink", "?a"), ("a.list.-1.next", "?b"), ("a.b.c", "?c"), ("a.x", None)],
+)
+def test_paths(httpserver: HTTPServer, path: str, next_page: str | None) -> None:
+    body = {"@odata.nextLink": "?a", "a": {"list": [{}, {"next": "?b"}], "b.c": "?c"}}
+    httpserver.expect_ordered_request("/users").respond_with_json({"users": [USERS[0]]} | body)
+    httpserver.expect_ordered_request("/users").respond_with_json({"users": [USERS[1]]})
+    ignored = frozenset({"@odata.nextlink", "a.list.next"})
+    fetched = fetch(
+        httpserver, pagination=Pagination("next-link", next_path=path, ignored_signs=ignored)
+    )
+    asked = [request.query_string.decode() for request, _ in httpserver.log]
+    assert asked == ["", next_page[1:]] if next_page else [""]
+    assert len(fetched) == len(asked)
+
+
+def test_messages_name_the_settings(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/users").respond_with_json({"users": USERS, "next": "/users?page=2"})
+    expected = (
+        "read with SHOP_PAGINATION=none. Fix: set SHOP_PAGINATION=next-link and "
+        "SHOP_NEXT_PATH=next; if it means something else, add next to SHOP_IGNORED_SIGNS"
+    )
+    with pytest.raises(ApiError, match=expected):
+        fetch(httpserver, pagination=Pagination(settings="SHOP_"))

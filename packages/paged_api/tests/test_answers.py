@@ -7,17 +7,15 @@ import threading
 
 import pytest
 from pytest_httpserver import HTTPServer
-from users_server import ADA, BOB, LINKED, PATIENT, fetch
+from server import ADA, BOB, LINKED, PATIENT, fetch, read
 
-from elt import api_client
-from elt.api_client import BODY_ATTEMPTS
-from elt.errors import UsersApiError
-from elt.users_api import fetch_users
+from paged_api import ApiError, client
+from paged_api.client import RETRIES
 
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    monkeypatch.setattr(client, "BACKOFF_S", 0.001)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -27,7 +25,7 @@ def test_no_more_bytes_than_the_limit(httpserver: HTTPServer, packed: bool) -> N
     httpserver.expect_request("/users").respond_with_data(content, headers=headers)
     enough = dataclasses.replace(PATIENT, max_bytes=len(body))
     assert fetch(httpserver, enough).bytes_read == len(body)
-    with pytest.raises(UsersApiError, match=f"more than {len(body) - 1} bytes, the limit for all"):
+    with pytest.raises(ApiError, match=f"more than {len(body) - 1} bytes, the limit for all"):
         fetch(httpserver, dataclasses.replace(PATIENT, max_bytes=len(body) - 1))
 
 
@@ -37,7 +35,7 @@ def test_the_bytes_of_all_pages_count(httpserver: HTTPServer) -> None:
         [ADA], headers={"Link": "<?page=2>; rel=next"}
     )
     size = fetch(httpserver, pagination=LINKED).bytes_read
-    with pytest.raises(UsersApiError, match="page 2: failed: more than"):
+    with pytest.raises(ApiError, match="page 2: failed: more than"):
         fetch(httpserver, dataclasses.replace(PATIENT, max_bytes=size - 1), pagination=LINKED)
 
 
@@ -71,23 +69,23 @@ CHUNKS = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n[{"id": 1}]
 @pytest.mark.parametrize("broken", [LENGTH[:-1], CHUNKS[:-5], CHUNKS[:-9]])
 def test_an_answer_that_breaks_off_is_asked_for_again(broken: bytes) -> None:
     server = BreakingServer(broken, LENGTH)
-    assert fetch_users(server.url, PATIENT).users == [{"id": 1}]
+    assert read(server.url, PATIENT).records == [{"id": 1}]
     assert server.asked == 2
     server.close()
 
 
 def test_answers_that_always_break_off() -> None:
     server = BreakingServer(*[LENGTH[:-1]] * 9)
-    with pytest.raises(UsersApiError, match=r"IncompleteRead.* after 3 attempts"):
-        fetch_users(server.url, PATIENT)
-    assert server.asked == BODY_ATTEMPTS
+    with pytest.raises(ApiError, match=r"failed after 5 attempts: .*IncompleteRead"):
+        read(server.url, PATIENT)
+    assert server.asked == 1 + RETRIES
     server.close()
 
 
 def test_json_that_ends_too_early_without_a_length_to_tell() -> None:
     server = BreakingServer(b'HTTP/1.0 200 OK\r\n\r\n[{"id": 1}, {"na')
-    with pytest.raises(UsersApiError, match="JSON that breaks off: Unterminated string"):
-        fetch_users(server.url, PATIENT)
+    with pytest.raises(ApiError, match="not JSON: Unterminated string"):
+        read(server.url, PATIENT)
     server.close()
 
 
@@ -100,19 +98,19 @@ def test_json_that_ends_too_early_without_a_length_to_tell() -> None:
             r"not JSON: .*; the answer \(text/html, 20 bytes\) begins '<html>Sign in</html>'",
         ),
         (b"", "application/json", r"not JSON: .*\(application/json, 0 bytes\) begins ''"),
-        (b'[{"id": 1},', "application/json", "JSON that breaks off: "),
-        (b'[{"id": NaN}]', "application/json", "not JSON as we can take it: NaN is no JSON value"),
-        (b'[{"id": ' + b"9" * 5000 + b"}]", "application/json", "not JSON as we can take it: "),
-        (b"[" * 200_000, "application/json", "not JSON as we can take it: "),
-        (b'[{"n": "\xff"}]', "application/json", "its encoding is not what it should be: "),
-        (b'[{"n": "\xff"}]', "text/json; charset=klingon", "encoding: klingon"),
+        (b'[{"id": 1},', "application/json", "not JSON: Expecting value"),
+        (b'[{"id": NaN}]', "application/json", "not JSON: NaN is no JSON value"),
+        (b'[{"id": ' + b"9" * 5000 + b"}]", "application/json", "not JSON: "),
+        (b"[" * 200_000, "application/json", "not JSON: "),
+        (b'[{"n": "\xff"}]', "application/json", "not JSON: 'utf-8' codec can't decode"),
+        (b'[{"n": "\xff"}]', "text/json; charset=klingon", "not JSON: unknown encoding: klingon"),
     ],
 )
 def test_answers_that_are_not_json(
     httpserver: HTTPServer, body: bytes, kind: str, complaint: str
 ) -> None:
     httpserver.expect_request("/users").respond_with_data(body, content_type=kind)
-    with pytest.raises(UsersApiError, match=complaint) as caught:
+    with pytest.raises(ApiError, match=complaint) as caught:
         fetch(httpserver)
     assert len(str(caught.value)) < 1000
     assert caught.value.details["status"] == 200
@@ -131,4 +129,4 @@ def test_answers_that_are_not_json(
 def test_encodings_and_types(httpserver: HTTPServer, encoding: str, kind: str) -> None:
     body = '[{"id": 1, "name": "Łódź"}]'.replace("Łódź", "Århus" if "8859" in encoding else "Łódź")
     httpserver.expect_request("/users").respond_with_data(body.encode(encoding), content_type=kind)
-    assert fetch(httpserver).users[0]["name"] in body
+    assert fetch(httpserver).records[0]["name"] in body

@@ -1,4 +1,4 @@
-"""What the tests of the users API share: users, pages, and a clock that only waits move."""
+"""What the tests share: an API of users, pages, and a clock that only waits move."""
 
 import email.utils
 from typing import Any
@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from elt.api_client import Limits
-from elt.paging import Pagination
-from elt.users_api import FetchedUsers, fetch_users
+from paged_api import Limits, PagedApi, Pagination, Records
 
 ADA: dict[str, Any] = {"id": 1, "name": "Ada"}
 BOB: dict[str, Any] = {"id": 2, "name": "Bob"}
@@ -18,15 +16,19 @@ NEXT = Pagination("next-link")
 PATIENT = Limits(timeout_s=5)
 
 
+def read(url: str, limits: Limits = PATIENT, pagination: Pagination | None = None) -> Records:
+    """What the users API at `url` gives."""
+    return PagedApi(url, pagination or Pagination(), limits).read("users")
+
+
 def fetch(
     server: HTTPServer,
     limits: Limits = PATIENT,
-    max_pages: int = 1000,
     path: str = "",
     pagination: Pagination | None = None,
-) -> FetchedUsers:
+) -> Records:
     """What the server's users API gives."""
-    return fetch_users(server.url_for(path), limits, max_pages, pagination)
+    return read(server.url_for(path), limits, pagination)
 
 
 def linked(server: HTTPServer, url: str | None, users: list[Any], page: str = "") -> None:
@@ -36,7 +38,7 @@ def linked(server: HTTPServer, url: str | None, users: list[Any], page: str = ""
 
 
 class Clock:
-    """Stands in for the `time` that urllib3 reads and sleeps by."""
+    """Stands in for the `time` that urllib3 reads and tenacity sleeps by."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -46,7 +48,8 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
+        if seconds:
+            self.sleeps.append(seconds)
 
     def date_in(self, seconds: float) -> str:
         """An HTTP date."""
@@ -55,5 +58,6 @@ class Clock:
 
 def stop_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("urllib3.util.retry.time", clock)
+    for module in ("urllib3.util.retry", "tenacity.nap"):
+        monkeypatch.setattr(f"{module}.time", clock)
     return clock

@@ -2,7 +2,7 @@
 
 import pytest
 
-from elt.redaction import redact, scrub
+from paged_api.redaction import redact, scrub
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What an answer says about users that are not on its page, by the names of common conventions."""
+"""What an answer says about records that are not on its page, by the names that APIs use."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from elt.redaction import redact
+from paged_api.redaction import redact
 
 # Names are compared in lower case without punctuation: has_more, hasMore and Has-More are one.
 _THINGS = "users?|items?|results?|records?|elements?|rows?|hits?|entries|objects|docs|documents"
@@ -68,11 +68,11 @@ def signs_of_more(
     body: Any,
     records: list[Any],
     headers: Mapping[str, str],
-    users: int,
+    records_read: int,
     pages: int,
     ignored: frozenset[str] = frozenset(),
 ) -> list[Sign]:
-    """What says that there is more than the users and pages that were read.
+    """What says that there is more than the records and pages that were read.
 
     `records` are this page's, `ignored` the paths that mean something else.
     """
@@ -91,7 +91,7 @@ def signs_of_more(
             or (sign.kind == "is_last" and str(sign.value).lower() == "false")
             # `last_page` is a flag in one API and a number in another.
             or (sign.kind == "is_last" and number is not None and number > pages)
-            or (sign.kind == "total" and number is not None and number > users)
+            or (sign.kind == "total" and number is not None and number > records_read)
             or (sign.kind == "pages" and number is not None and number > pages)
             # A page that is as full as may be, and nothing says that it is the last.
             or (sign.kind == "page_size" and number == len(records) and not is_end_said)

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from pytest_httpserver import HTTPServer
-from users_server import ADA, BOB, LINKED, NEXT, PATIENT, fetch, stop_clock
+from server import ADA, BOB, LINKED, NEXT, PATIENT, fetch, read, stop_clock
 from werkzeug import Request, Response
 
-from elt import api_client
-from elt.api_client import RETRIES
-from elt.errors import UsersApiError
-from elt.users_api import fetch_users
+from paged_api import ApiError, client
+from paged_api.client import RETRIES
 
 # Seconds of dripping; without an end, a test that fails would have none either.
 DROPS = 1000
@@ -21,7 +19,7 @@ DROPS = 1000
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_client, "BACKOFF_FACTOR_S", 0.001)
+    monkeypatch.setattr(client, "BACKOFF_S", 0.001)
 
 
 @pytest.fixture
@@ -37,17 +35,17 @@ def test_passing_failures_are_tried_again(httpserver: HTTPServer, status: int) -
     for _ in range(2):
         httpserver.expect_ordered_request("/users").respond_with_data("busy", status=status)
     httpserver.expect_ordered_request("/users").respond_with_json([ADA])
-    assert fetch(httpserver).users == [ADA]
+    assert fetch(httpserver).records == [ADA]
     assert len(httpserver.log) == 3
 
 
 def test_a_server_that_stays_down_is_named_with_its_last_answer(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/users").respond_with_data("down for the night", status=503)
-    with pytest.raises(UsersApiError) as caught:
+    with pytest.raises(ApiError) as caught:
         fetch(httpserver)
     url = httpserver.url_for("/users")
     assert str(caught.value) == (
-        f"GET {url}, page 1: failed: status 503 SERVICE UNAVAILABLE after 5 attempts; "
+        f"GET {url}, page 1: failed after 5 attempts: status 503 SERVICE UNAVAILABLE; "
         "the answer begins 'down for the night'"
     )
     assert caught.value.details == {"url": url, "page": 1, "status": 503}
@@ -57,7 +55,7 @@ def test_a_server_that_stays_down_is_named_with_its_last_answer(httpserver: HTTP
 @pytest.mark.parametrize("status", [201, 204, 400, 401, 404, 501])
 def test_other_statuses_are_not_tried_again(httpserver: HTTPServer, status: int) -> None:
     httpserver.expect_request("/users").respond_with_data("", status=status)
-    with pytest.raises(UsersApiError, match=f"failed: status {status} [A-Z ]+$"):
+    with pytest.raises(ApiError, match=f"failed: status {status} [A-Z ]+$"):
         fetch(httpserver)
     assert len(httpserver.log) == 1
 
@@ -71,7 +69,7 @@ def test_retry_after_is_obeyed(
     headers = {"Retry-After": clock.date_in(40) if as_date else "40"}
     httpserver.expect_ordered_request("/users").respond_with_data(status=status, headers=headers)
     httpserver.expect_ordered_request("/users").respond_with_json([ADA])
-    assert fetch(httpserver).users == [ADA]
+    assert fetch(httpserver).records == [ADA]
     assert clock.sleeps == [40]
 
 
@@ -83,7 +81,7 @@ def test_a_retry_after_that_has_passed(
     headers = {"Retry-After": clock.date_in(int(seconds))}
     httpserver.expect_ordered_request("/users").respond_with_data(status=429, headers=headers)
     httpserver.expect_ordered_request("/users").respond_with_json([ADA])
-    assert fetch(httpserver).users == [ADA]
+    assert fetch(httpserver).records == [ADA]
     assert not clock.sleeps
 
 
@@ -95,8 +93,8 @@ def test_a_retry_after_that_says_nothing_counts_as_none(
     for _ in range(2):
         httpserver.expect_ordered_request("/users").respond_with_data(status=429, headers=headers)
     httpserver.expect_ordered_request("/users").respond_with_json([ADA])
-    assert fetch(httpserver).users == [ADA]
-    assert clock.sleeps == [0.002]
+    assert fetch(httpserver).records == [ADA]
+    assert clock.sleeps == [0.001]
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -106,7 +104,7 @@ def test_a_retry_after_above_the_limit_is_not_waited_for(
     clock = stop_clock(monkeypatch)
     headers = {"Retry-After": clock.date_in(86400) if as_date else "86400"}
     httpserver.expect_request("/users").respond_with_data(status=429, headers=headers)
-    with pytest.raises(UsersApiError) as caught:
+    with pytest.raises(ApiError) as caught:
         fetch(httpserver)
     assert "status 429 asks to wait 86400 s (Retry-After), more than the limit of 60 s" in str(
         caught.value
@@ -124,7 +122,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(
     httpserver.expect_request("/users").respond_with_data(status=503, headers=headers)
     limits = dataclasses.replace(PATIENT, deadline_s=30)
     expected = "status 503, and a wait of 50 s would end after the time for all pages, 30 s"
-    with pytest.raises(UsersApiError, match=expected):
+    with pytest.raises(ApiError, match=expected):
         fetch(httpserver, limits)
     assert not clock.sleeps
 
@@ -137,20 +135,20 @@ def test_an_endless_refusal_is_not_read(httpserver: HTTPServer, tests_end: threa
 
     httpserver.expect_ordered_request("/users").respond_with_handler(endless)
     httpserver.expect_ordered_request("/users").respond_with_json([ADA])
-    assert fetch(httpserver).users == [ADA]
+    assert fetch(httpserver).records == [ADA]
     assert drops
 
 
 def test_nobody_listens() -> None:
-    expected = r"GET http://127.0.0.1:9/users, page 1: failed: .*refused.* after 5 attempts"
-    with pytest.raises(UsersApiError, match=expected):
-        fetch_users("http://127.0.0.1:9/", PATIENT)
+    expected = r"GET http://127.0.0.1:9/users, page 1: failed after 5 attempts: .*refused"
+    with pytest.raises(ApiError, match=expected):
+        read("http://127.0.0.1:9/", PATIENT)
 
 
 def test_a_server_that_says_nothing(httpserver: HTTPServer, tests_end: threading.Event) -> None:
     httpserver.expect_request("/users").respond_with_handler(lambda _: tests_end.wait(30))
     limits = dataclasses.replace(PATIENT, timeout_s=0.05)
-    with pytest.raises(UsersApiError, match=r"page 1: failed: .*timed out.* after 5"):
+    with pytest.raises(ApiError, match=r"page 1: failed after 5 attempts: .*timed out"):
         fetch(httpserver, limits)
 
 
@@ -162,7 +160,7 @@ def test_a_server_that_drips_meets_the_deadline(
         lambda _: Response(_drip(b" ", tests_end, drops), content_type="application/json")
     )
     limits = dataclasses.replace(PATIENT, deadline_s=0.3)
-    with pytest.raises(UsersApiError, match=r"the time for all pages, 0\.3 s, is up"):
+    with pytest.raises(ApiError, match=r"the time for all pages, 0\.3 s, is up"):
         fetch(httpserver, limits)
     assert drops
 
@@ -174,9 +172,9 @@ def test_the_deadline_is_for_all_pages(httpserver: HTTPServer) -> None:
         return Response(f'[{{"id": {page}}}]', headers=headers)
 
     httpserver.expect_request("/users").respond_with_handler(one_more)
-    limits = dataclasses.replace(PATIENT, deadline_s=0.5)
-    with pytest.raises(UsersApiError, match=r"the time for all pages, 0\.5 s, is up"):
-        fetch(httpserver, limits, max_pages=10**9, pagination=LINKED)
+    limits = dataclasses.replace(PATIENT, deadline_s=0.5, max_pages=10**9)
+    with pytest.raises(ApiError, match=r"the time for all pages, 0\.5 s, is up"):
+        fetch(httpserver, limits, pagination=LINKED)
 
 
 def test_redirects_on_the_same_server_are_followed(httpserver: HTTPServer) -> None:
@@ -185,7 +183,7 @@ def test_redirects_on_the_same_server_are_followed(httpserver: HTTPServer) -> No
     headers = {"Link": "<more>; rel=next"}
     httpserver.expect_request("/people/").respond_with_json([ADA], headers=headers)
     httpserver.expect_request("/people/more").respond_with_json([BOB])
-    assert fetch(httpserver, pagination=LINKED).users == [ADA, BOB]
+    assert fetch(httpserver, pagination=LINKED).records == [ADA, BOB]
 
 
 def test_redirects_to_another_server_are_not(httpserver: HTTPServer) -> None:
@@ -193,7 +191,7 @@ def test_redirects_to_another_server_are_not(httpserver: HTTPServer) -> None:
     headers = {"Location": target}
     httpserver.expect_request("/users").respond_with_data(status=302, headers=headers)
     expected = r"status 302 redirects to http://127\.0\.0\.1:\d+/users\?token=\*\*\*, which is"
-    with pytest.raises(UsersApiError, match=expected):
+    with pytest.raises(ApiError, match=expected):
         fetch(httpserver)
     assert len(httpserver.log) == 1
 
@@ -208,8 +206,8 @@ def test_user_and_password_go_to_every_page_and_into_no_message(httpserver: HTTP
     httpserver.expect_request("/users").respond_with_json(
         {"data": [ADA], "next": other.rstrip("/") + "/users?page=2&token=t0ken"}
     )
-    with pytest.raises(UsersApiError) as caught:
-        fetch_users(base, PATIENT, pagination=NEXT)
+    with pytest.raises(ApiError) as caught:
+        read(base, PATIENT, pagination=NEXT)
     assert [request.headers["Authorization"] for request, _ in httpserver.log] == [sent] * 2
     assert "begins 'no such page: ***, ***, ***'" in str(caught.value)
     for secret in ("p@ss", "p%40ss", "t0ken"):
@@ -222,14 +220,14 @@ def test_a_page_cannot_give_us_a_password_to_send(httpserver: HTTPServer) -> Non
     httpserver.expect_request("/users", query_string="page=2").respond_with_json([BOB])
     headers = {"Link": f"<{link}>; rel=next"}
     httpserver.expect_request("/users").respond_with_json([ADA], headers=headers)
-    assert fetch(httpserver, pagination=LINKED).users == [ADA, BOB]
+    assert fetch(httpserver, pagination=LINKED).records == [ADA, BOB]
     assert not any("Authorization" in request.headers for request, _ in httpserver.log)
 
 
 def test_a_failed_connection_tells_no_secret() -> None:
-    with pytest.raises(UsersApiError) as caught:
-        fetch_users("http://me:password@127.0.0.1:9/?token=t0ken", PATIENT)
-    assert "page 1: failed: " in str(caught.value)
+    with pytest.raises(ApiError) as caught:
+        read("http://me:password@127.0.0.1:9/?token=t0ken", PATIENT)
+    assert "page 1: failed after 5 attempts: " in str(caught.value)
     assert "password" not in str(caught.value)
     assert "t0ken" not in str(caught.value)
 

@@ -1,0 +1,3 @@
+from __name__.sample_data import main
+
+main()
