@@ -150,6 +150,8 @@ def test_what_cannot_be_told_row_by_row_fails(warehouse: PostgresResource, load_
     [
         HEADER.replace(b"\n", b"\r\n") + b"1,apple,150,\r\n2,fig,30,\n",
         HEADER + b"1,apple,150,\r\n2,fig,30,\n",
+        HEADER.replace(b"\n", b"\r\n") + b"1,apple,150,\n2,fig,30,\r",
+        HEADER.replace(b"\n", b"\r\n") + b"1,apple,150,\r2,fig,30,\r\n",
         (HEADER + b"1,apple,150,\n2,fig,30,\n3,kiwi,x,\n").replace(b"\n", b"\r"),
         (HEADER + b"1,apple,150,\n2,fig,30,\n3,kiwi,x,\n").replace(b"\n", b"\r\n"),
         HEADER + b"1,apple,150,\n2,fig,30,\n\n\n",
