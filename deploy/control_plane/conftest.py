@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +45,25 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-_from_config = ScriptDirectory.from_config
-_migrations: dict[str | None, ScriptDirectory] = {}
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """What alembic knows of each folder of migrations.
 
+    Each opening of an instance, and each run's file of events, would compile the 88 files of
+    Dagster's anew, to know the last one: five sixths of what an instance costs.
+    """
+    read = ScriptDirectory.from_config
+    known: dict[str | None, ScriptDirectory] = {}
 
-def _known(config: Config) -> ScriptDirectory:
-    folder = config.get_main_option("script_location")
-    if folder not in _migrations:
-        _migrations[folder] = _from_config(config)
-    return _migrations[folder]
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in known:
+            known[folder] = read(config)
+        return known[folder]
 
-
-# Each opening of an instance, and each run's file of events, would compile the 88 files of
-# Dagster's migrations anew, to know the last one: five sixths of what an instance costs.
-ScriptDirectory.from_config = staticmethod(_known)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @event.listens_for(Engine, "connect")

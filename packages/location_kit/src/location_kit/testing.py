@@ -40,18 +40,6 @@ SETTINGS = (
     # Half of the cost of a connection is hashing the password 4096 times.
     "scram_iterations=1",
 )
-_from_config = ScriptDirectory.from_config
-_migrations: dict[str | None, ScriptDirectory] = {}
-
-
-def _known(config: Config) -> ScriptDirectory:
-    folder = config.get_main_option("script_location")
-    if folder not in _migrations:
-        _migrations[folder] = _from_config(config)
-    return _migrations[folder]
-
-
-ScriptDirectory.from_config = staticmethod(_known)  # type: ignore[method-assign]
 gc.disable()
 
 
@@ -59,6 +47,23 @@ def pytest_collection_finish() -> None:
     """Look for garbage from now on, and not in what was imported."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """What alembic knows of each folder of migrations."""
+    read = ScriptDirectory.from_config
+    known: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in known:
+            known[folder] = read(config)
+        return known[folder]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(scope="session")
