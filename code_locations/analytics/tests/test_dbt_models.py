@@ -1,5 +1,6 @@
 """dbt's models and tests, run as assets and checks in a real PostgreSQL."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from dagster import AssetCheckKey, AssetKey
 from location_kit.postgres import PostgresResource
 
 from analytics.dbt_models import models_of
-from analytics.dbt_project import PROJECT, dagster_dbt
+from analytics.dbt_project import PROJECT, DbtCli, dagster_dbt
 from analytics.definitions import defs
 
 Execute = Callable[[str], None]
 Query = Callable[[str], list[tuple[Any, ...]]]
+Run = Callable[..., dg.ExecuteInProcessResult]
 JOB = "regenerate_analytics_job"
 STAGING = AssetKey(["staging", "stg_orders"])
 DAYS = "SELECT day::text, orders, customers, revenue_cents FROM marts.revenue_by_day ORDER BY day"
@@ -27,7 +29,7 @@ USERS = """
 
 
 @pytest.fixture(autouse=True)
-def settings(warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch) -> None:
+def settings(warehouse: PostgresResource, warm_dbt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the location's container has in its environment."""
     monkeypatch.setenv("WAREHOUSE_HOST", warehouse.host)
     monkeypatch.setenv("WAREHOUSE_PORT", str(warehouse.port))
@@ -42,11 +44,34 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def run(instance: dg.DagsterInstance, *only: str) -> dg.ExecuteInProcessResult:
-    keys = [AssetKey(key.split("/")) for key in only]
-    return defs.resolve_job_def(JOB).execute_in_process(
-        instance=instance, raise_on_error=False, asset_selection=keys or None
+@pytest.fixture
+def resources(warm_dbt: Path) -> dict[str, Any]:
+    """The location's, with a dbt that starts at once."""
+    own = defs.resources["dbt"]
+    assert own.dbt_executable == str(Path(sys.executable).with_name("dbt"))
+    dbt = DbtCli(
+        project_dir=own.project_dir,
+        dbt_executable=str(warm_dbt / "dbt"),
+        global_config_flags=own.global_config_flags,
     )
+    return {**defs.resources, "dbt": dbt}
+
+
+@pytest.fixture
+def run(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Run:
+    """Runs the job, or only these assets of it."""
+
+    def execute(*only: str) -> dg.ExecuteInProcessResult:
+        keys = [AssetKey(key.split("/")) for key in only]
+        return defs.resolve_job_def(JOB).execute_in_process(
+            instance=instance,
+            # A selection has the location's own, and refuses others.
+            resources=None if keys else resources,
+            raise_on_error=False,
+            asset_selection=keys or None,
+        )
+
+    return execute
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
@@ -61,6 +86,7 @@ def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
 
 @pytest.mark.usefixtures("raw_tables")
 def test_from_raw_tables_to_marts(
+    run: Run,
     instance: dg.DagsterInstance,
     query: Query,
     warehouse: PostgresResource,
@@ -70,7 +96,7 @@ def test_from_raw_tables_to_marts(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = {path: path.stat().st_mtime for path in PROJECT.project_dir.rglob("*")}
-    result = run(instance)
+    result = run()
     assert result.success
     assert query(DAYS) == [("2026-01-01", 1, 1, 250), ("2026-01-02", 2, 2, 9_000_000_500)]
     product = "SELECT product_id, orders, revenue_cents FROM marts.product_performance ORDER BY 1"
@@ -122,14 +148,14 @@ def test_from_raw_tables_to_marts(
 
 @pytest.mark.usefixtures("raw_tables")
 def test_a_failing_test_is_a_failing_check_and_stops_what_follows(
-    instance: dg.DagsterInstance, as_owner: Execute, query: Query
+    run: Run, as_owner: Execute, query: Query
 ) -> None:
     as_owner(
         "UPDATE raw.orders SET quantity = 0 WHERE order_id = 1;"
         "INSERT INTO raw.orders (order_id, customer_id, product_id, amount_cents, ordered_at)"
         " VALUES (9, 99, 1, 1, now())"
     )
-    result = run(instance)
+    result = run()
     assert not result.success
     evaluations = {one.check_name: one for one in result.get_asset_check_evaluations()}
     assert {name for name, one in evaluations.items() if not one.passed} == {
@@ -148,26 +174,24 @@ def test_a_failing_test_is_a_failing_check_and_stops_what_follows(
 
 
 def test_missing_raw_tables_name_the_jobs_that_load_them(
-    instance: dg.DagsterInstance, query: Query, as_owner: Execute
+    run: Run, query: Query, as_owner: Execute
 ) -> None:
-    assert failure(run(instance)) == (
+    assert failure(run()) == (
         "raw.customers and raw.orders and raw.products not in the warehouse yet; "
         "run elt's sync_tables_job first"
     )
     as_owner(
         "CREATE TABLE raw.customers (customer_id bigint); GRANT SELECT ON raw.customers TO PUBLIC"
     )
-    assert failure(run(instance, "marts/product_performance", "staging/stg_orders")).startswith(
+    assert failure(run("marts/product_performance", "staging/stg_orders")).startswith(
         "raw.orders not in the warehouse"
     )
     assert query("SELECT to_regclass('staging.stg_customers')") == [(None,)]
 
 
-def test_no_warehouse_is_one_clear_failure(
-    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_warehouse_is_one_clear_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_PASSWORD", "wr0ng")
-    reason = failure(run(instance))
+    reason = failure(run())
     assert "password authentication failed" in reason
     assert "wr0ng" not in reason
 
@@ -178,10 +202,11 @@ def test_an_added_file_is_an_added_asset(
     query: Query,
     as_owner: Execute,
     larger: Path,
+    resources: dict[str, Any],
 ) -> None:
     as_owner(USERS)
     project = dagster_dbt.DbtProject(larger / "dbt")
-    definitions = dg.Definitions([models_of(project)], resources=defs.resources)
+    definitions = dg.Definitions([models_of(project)], resources=resources)
     spec = definitions.resolve_asset_graph().get(AssetKey(["marts", "added"]))
     assert spec.parent_keys == {STAGING}
     assert spec.group_name == "marts"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elt.sample_data import SAMPLE_FOLDER
+from elt.sample_data import SAMPLE_FOLDER, main
 from elt.tables import CUSTOMERS, ORDERS, PRODUCTS
 
 
@@ -32,9 +32,12 @@ def test_seed_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["false", ""])
-def test_seed_command_does_nothing_unasked(tmp_path: Path, wanted: str) -> None:
-    done = run_seed(LANDING_ZONE=tmp_path.as_uri(), LANDING_ZONE_SAMPLE=wanted)
-    assert done.returncode == 0
+def test_seed_command_does_nothing_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setenv("LANDING_ZONE", tmp_path.as_uri())
+    monkeypatch.setenv("LANDING_ZONE_SAMPLE", wanted)
+    assert main() == 0
     assert list(tmp_path.iterdir()) == []
 
 

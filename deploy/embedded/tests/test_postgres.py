@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,18 +24,49 @@ from embedded.waiting import wait_until
 PASSWORD = "of-the-test"
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """For root's Postgres, which is another user. Each pytest that starts closes pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="embedded-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder).resolve()
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    # pytest's folders are its user's alone; root's Postgres is another user.
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        if folder.owner() == Path.home().owner() or os.geteuid() == 0:
-            folder.chmod(0o755)
+def tmp_path() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
+def home_in(tmp_path: Path) -> Home:
     home = replace(
         postgres_home.locate(repository()),
         folder=tmp_path / ".dev" / "postgres",
         account=postgres_account(tmp_path, tmp_path / "none"),
     )
     postgres_home.prepare(home, Paths(tmp_path))
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return home_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Home]:
+    """One that nobody starts: for copying."""
+    with open_folder() as folder:
+        home = home_in(folder)
+        assert postgres.ensure_initialised(home, PASSWORD)
+        yield home
+
+
+@pytest.fixture
+def initialised(home: Home, template: Home) -> Home:
+    """A home with data in it, as the first start makes it."""
+    subprocess.run(["cp", "-a", f"{template.data}/.", str(home.data)], check=True)
+    assert not postgres.ensure_initialised(home, PASSWORD)
     return home
 
 
@@ -88,8 +121,8 @@ def test_first_start_with_a_password_and_never_as_root(home: Home) -> None:
     assert not (home.folder / "password").exists()
 
 
-def test_a_server_left_behind_is_ended_and_its_data_recovers(home: Home) -> None:
-    postgres.ensure_initialised(home, PASSWORD)
+def test_a_server_left_behind_is_ended_and_its_data_recovers(initialised: Home) -> None:
+    home = initialised
     port = free_port()
     with server(home, port):
         connection = connect(port)
@@ -108,18 +141,18 @@ def test_a_server_left_behind_is_ended_and_its_data_recovers(home: Home) -> None
 
 
 def test_a_server_that_does_not_react_is_killed(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    initialised: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_server, "_IMMEDIATE_S", 0.5)
-    postgres.ensure_initialised(home, PASSWORD)
+    home = initialised
     with server(home, free_port()) as running:
         running.process.suspend()
         postgres_server.stop_server(psutil.Process(running.process.pid), deadline_s=0.5)
         assert running.process.poll() is not None
 
 
-def test_a_lock_file_with_a_stranger_s_pid_does_not_stop_the_start(home: Home) -> None:
-    postgres.ensure_initialised(home, PASSWORD)
+def test_a_lock_file_with_a_stranger_s_pid_does_not_stop_the_start(initialised: Home) -> None:
+    home = initialised
     stranger = psutil.Process().ppid()
     (home.data / "postmaster.pid").write_text(f"{stranger}\n{home.data}\n")
     assert not postgres_server.clear_stray(home.data)
@@ -136,9 +169,12 @@ def test_data_of_another_major_version_is_named(home: Home) -> None:
 
 
 def test_dagsters_storage_is_migrated_once_per_release(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    initialised: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    postgres.ensure_initialised(home, PASSWORD)
+    home = initialised
+    # Whether the tables survive a crash is not the question here.
+    with (home.data / "postgresql.auto.conf").open("a") as settings:
+        settings.write("fsync = off\n")
     port = free_port()
     commands: list[tuple[str, ...]] = []
     run = instance._dagster_instance
@@ -168,8 +204,6 @@ def test_out_of_a_folder_that_its_user_cannot_enter(
 ) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
     monkeypatch.setattr(postgres_home, "_SYSTEM_FOLDER", tmp_path / "system")
     home = postgres_home.locate(Paths(closed))
     assert home.folder.is_relative_to(tmp_path / "system")

@@ -47,10 +47,10 @@ def each(context: dg.OpExecutionContext, number: int) -> int:
 
 @dg.op
 def says_much(context: dg.OpExecutionContext) -> None:
-    """Writes for three seconds, an event at a time."""
+    """Writes for more than a second, an event at a time."""
     for number in range(60):
         context.log.info(f"number {number}")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 @dg.job

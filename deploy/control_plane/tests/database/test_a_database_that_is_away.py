@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import dagster_postgres.utils
 import psycopg2
 import pytest
 from compose_run_launcher import worker
@@ -18,7 +21,40 @@ from dagster._serdes import serialize_value
 from psycopg2 import errors
 from sqlalchemy import event, exc
 
-AWAY_S = 3
+LONG_S = 60
+
+
+@pytest.fixture(autouse=True)
+def dagsters_own_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster itself tries to connect for some twelve seconds before a worker waits: here, one."""
+    shorter = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 12))
+    monkeypatch.setattr(dagster_postgres.utils, "time", shorter)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a worker has found the database away."""
+    found = threading.Event()
+
+    def is_away(error: BaseException | None) -> bool:
+        away: bool = original(error)
+        if away:
+            found.set()
+        return away
+
+    original = worker.is_away
+    monkeypatch.setattr(worker, "is_away", is_away)
+    return found
+
+
+@pytest.fixture
+def beside() -> Iterator[Callable[..., None]]:
+    """Does something in a thread; the test ends with it, and with what it raises."""
+    with ThreadPoolExecutor() as pool:
+        begun: list[Future[None]] = []
+        yield lambda function, *arguments: begun.append(pool.submit(function, *arguments))
+        for each in begun:
+            each.result(LONG_S)
 
 
 @pytest.fixture
@@ -30,11 +66,23 @@ def patient(postgres: Postgres) -> Iterator[DagsterInstance]:
         yield instance
 
 
-def crash(postgres: Postgres) -> None:
-    """End the server as a crash does, and start it some seconds later."""
+def start_again(postgres: Postgres, waits: threading.Event) -> None:
+    """Start the server when the worker waits for it."""
+    try:
+        assert waits.wait(LONG_S)
+    finally:
+        postgres.start()
+
+
+def crash(postgres: Postgres, run_id: str, waits: threading.Event) -> None:
+    """End the server as a crash does, while the run writes; start it when the worker waits."""
+    deadline = time.monotonic() + LONG_S
+    count = "SELECT count(*) FROM event_logs WHERE run_id = %s AND event LIKE '%%number %%'"
+    while postgres.run("dagster", count, run_id)[0][0] < 10:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     postgres.stop("immediate")
-    time.sleep(AWAY_S)
-    postgres.start()
+    start_again(postgres, waits)
 
 
 def counted(instance: DagsterInstance, run_id: str) -> Counter[str]:
@@ -46,13 +94,13 @@ def test_a_run_goes_on_through_a_crash(
     dagster: DagsterInstance,
     patient: DagsterInstance,
     new_run: NewRun,
+    waits: threading.Event,
+    beside: Callable[..., None],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     run = new_run("elt", "talking")
-    crashing = threading.Timer(1, crash, [postgres])
-    crashing.start()
+    beside(crash, postgres, run.run_id, waits)
     assert execute(patient, run) == 0
-    crashing.join()
     ended = dagster.get_run_by_id(run.run_id)
     assert ended is not None and ended.status == DagsterRunStatus.SUCCESS
     logs = dagster.all_logs(run.run_id)
@@ -65,15 +113,17 @@ def test_a_run_goes_on_through_a_crash(
 
 
 def test_a_worker_that_starts_meanwhile_waits(
-    postgres: Postgres, dagster: DagsterInstance, patient: DagsterInstance, new_run: NewRun
+    postgres: Postgres,
+    dagster: DagsterInstance,
+    patient: DagsterInstance,
+    new_run: NewRun,
+    waits: threading.Event,
+    beside: Callable[..., None],
 ) -> None:
     run = new_run("elt", "plain")
     postgres.stop("fast")
-    # Dagster itself tries to connect for some twelve seconds.
-    starting = threading.Timer(20, postgres.start)
-    starting.start()
+    beside(start_again, postgres, waits)
     assert execute(patient, run) == 0
-    starting.join()
     ended = dagster.get_run_by_id(run.run_id)
     assert ended is not None and ended.status == DagsterRunStatus.SUCCESS
 

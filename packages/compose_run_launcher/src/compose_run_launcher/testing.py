@@ -5,12 +5,18 @@ With `-p compose_run_launcher.testing` among pytest's options, tests have the fi
 
 from __future__ import annotations
 
+import gc
 import shutil
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dagster import instance_for_test
+from sqlalchemy import Engine, event
 
 NewHome = Callable[[], str]
 
@@ -32,3 +38,42 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> NewHome:
         return str(shutil.copytree(template, home, dirs_exist_ok=True))
 
     return copy
+
+
+# What tests import makes hundreds of thousands of objects and no garbage: looking for some among
+# them is a third of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, and not in what was imported."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """What alembic knows of each folder of migrations.
+
+    Each opening of an instance, and each run's file of events, would compile the 88 files of
+    Dagster's anew, to know the last one: five sixths of what an instance costs.
+    """
+    read = ScriptDirectory.from_config
+    known: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in known:
+            known[folder] = read(config)
+        return known[folder]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
+@event.listens_for(Engine, "connect")
+def _forget_at_a_crash(connection: Any, _record: Any) -> None:
+    """The storage of a test need not survive the machine."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
