@@ -13,6 +13,9 @@ from typing import Any
 
 import psycopg2
 import pytest
+from compose_run_launcher import worker
+from conftest import ADD_EVENT, SQL, NewRun, Postgres, execute
+from conftest import event as serialized
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.events.log import EventLogEntry
@@ -20,9 +23,6 @@ from dagster._daemon.monitoring.run_monitoring import monitor_canceling_run, mon
 from dagster._serdes import serialize_value
 from sqlalchemy import event, exc
 
-from compose_run_launcher import worker
-from conftest import ADD_EVENT, SQL, NewRun, Postgres, execute
-from conftest import event as serialized
 from control_plane import one_end
 from control_plane.database import grant_run_rights
 from control_plane.internals import retries
