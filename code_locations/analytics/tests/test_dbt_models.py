@@ -101,10 +101,8 @@ def test_from_raw_tables_to_marts(
     assert query(DAYS) == [("2026-01-01", 1, 1, 250), ("2026-01-02", 2, 2, 9_000_000_500)]
     product = "SELECT product_id, orders, revenue_cents FROM marts.product_performance ORDER BY 1"
     assert query(product) == [(1, 3, 9_000_000_750), (2, 0, 0)]
-    customer = (
-        "SELECT customer_id, orders, average_order_cents FROM marts.customer_orders ORDER BY 1"
-    )
-    assert query(customer) == [(1, 2, 375), (2, 1, 9_000_000_000), (3, 0, None)]
+    customer = "SELECT customer_id, orders, revenue_cents FROM marts.my_analytics_asset ORDER BY 1"
+    assert query(customer) == [(1, 2, 750), (2, 1, 9_000_000_000), (3, 0, 0)]
     assert query("SELECT email FROM staging.stg_customers WHERE customer_id = 1") == [
         ("ada@example.com",)
     ]
@@ -114,7 +112,6 @@ def test_from_raw_tables_to_marts(
         " WHERE relkind IN ('r', 'v') AND nspname !~ '^(pg_|information_schema|raw)' ORDER BY 1, 2"
     )
     assert [f"{schema}.{name}" for schema, name in relations] == [
-        "marts.customer_orders",
         "marts.my_analytics_asset",
         "marts.product_performance",
         "marts.revenue_by_day",
@@ -169,7 +166,7 @@ def test_a_failing_test_is_a_failing_check_and_stops_what_follows(
     assert "orders_are_in_range" in failure(result)
     made = {event.asset_key.path[-1] for event in result.get_asset_materialization_events()}
     assert {"stg_orders", "stg_customers"} <= made
-    assert not made & {"revenue_by_day", "customer_orders", "my_analytics_asset"}
+    assert not made & {"revenue_by_day", "product_performance", "my_analytics_asset"}
     assert query("SELECT to_regclass('marts.revenue_by_day')") == [(None,)]
 
 
@@ -220,7 +217,7 @@ def test_an_added_file_is_an_added_asset(
         event.asset_key.to_user_string() for event in result.get_asset_materialization_events()
     } == {
         *(f"staging/stg_{name}" for name in ("customers", "orders", "products", "users")),
-        *(f"marts/{name}" for name in ("customer_orders", "revenue_by_day", "product_performance")),
+        *(f"marts/{name}" for name in ("revenue_by_day", "product_performance")),
         "marts/added",
     }
     # These two alone, the second time, into tables that are there: by way of a temporary one, and

@@ -13,7 +13,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from analytics.definitions import defs
 
 STAGING = {f"staging/stg_{name}" for name in ("customers", "orders", "products", "users")}
-MARTS = {f"marts/{name}" for name in ("customer_orders", "product_performance", "revenue_by_day")}
+MARTS = {f"marts/{name}" for name in ("product_performance", "revenue_by_day")}
 ASSETS = {*STAGING, *MARTS, "my_analytics_asset"}
 # Known by key, made elsewhere.
 OF_ELT = {"customers_table", "orders_table", "products_table", "users_in_postgres"}

@@ -99,7 +99,6 @@ def test_lineage_reaches_across_locations(stack: Stack) -> None:
     assert upstream["users_in_postgres"] == {"api_users"}
     assert upstream["stg_customers"] == {"customers_table"}
     assert upstream["stg_orders"] == {"orders_table"}
-    assert upstream["customer_orders"] == {"stg_customers", "stg_orders"}
     assert upstream["my_analytics_asset"] == {"stg_customers", "stg_orders"}
 
 
