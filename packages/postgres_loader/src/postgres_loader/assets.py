@@ -54,9 +54,15 @@ class TableLoad(dg.Config):
 
 
 def table_asset(
-    table: Table, *, owners: Sequence[str] = (), tables: Sequence[Table] = ()
+    table: Table,
+    *,
+    owners: Sequence[str] = (),
+    tables: Sequence[Table] = (),
+    schema: str = "raw",
 ) -> dg.AssetsDefinition:
-    """The asset `<table>_table`: files of the landing zone as raw.<table>.
+    """The asset `<table>_table`: files of the landing zone as <schema>.<table>.
+
+    The resource `postgres` says which schema is filled; `schema` is its name, for the UI.
 
     A table with days is partitioned by them. A partition's run replaces its day, and a run
     without partition the table; both report each day that they changed. Of all the `tables` that
@@ -72,11 +78,11 @@ def table_asset(
         owners=list(owners),
         partitions_def=partitions,
         # Several days at once: as many as the pool allows, see docs/landing-zone.md.
-        pool=f"raw_{table.name}" if partitions else None,
+        pool=f"{schema}_{table.name}" if partitions else None,
         retry_policy=RETRIES,
         metadata={
             "dagster/column_schema": column_schema(table),
-            "dagster/table_name": f"raw.{table.name}",
+            "dagster/table_name": f"{schema}.{table.name}",
         },
     )
     def load_table(

@@ -128,7 +128,7 @@ def load_from_landing_zone(
             outcome.failures.append(error)
         else:
             outcome.loaded.append((part, result))
-            outcome.kept += _kept(table, part, scope)
+            outcome.kept += _kept(result.relation, table, part, scope)
             progress.ended(
                 f"{schema}.{table.name}: {result.rows:,} rows are loaded: {result.inserted:,} new, "
                 f"{result.updated:,} changed; {result.deleted:,} are deleted"
@@ -181,7 +181,7 @@ def _scope(
     )
 
 
-def _kept(table: Table, part: Part, scope: Scope | None) -> Iterator[str]:
+def _kept(relation: str, table: Table, part: Part, scope: Scope | None) -> Iterator[str]:
     """Sentences about days that keep the rows of files which have been moved away."""
     what, day = "", part.day
     if isinstance(scope, OwnDay) and scope.gone:
@@ -196,7 +196,7 @@ def _kept(table: Table, part: Part, scope: Scope | None) -> Iterator[str]:
         )
     if what:
         yield (
-            f"raw.{table.name} keeps the rows that {what}. Files that have been moved away take no "
+            f"{relation} keeps the rows that {what}. Files that have been moved away take no "
             f"rows along. To replace the rows, {_launch(table, day, TAKE_ALL)}"
         )
 

@@ -37,7 +37,7 @@ _LOCK = "hashtextextended(%s, 0)"
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a load did: counts of rows, and the bytes that were read.
+    """What a load did to `relation`: counts of rows, and the bytes that were read.
 
     `rows` were taken from the source; of these `inserted` are new and `updated` differ from what
     was there. `rejected` rows are bad, and `outside` ones not in the window: neither is taken.
@@ -52,6 +52,7 @@ class LoadResult:
     `preview` holds the first rows of the table afterwards, with the declared columns.
     """
 
+    relation: str
     rows: int
     inserted: int
     updated: int
@@ -197,6 +198,7 @@ def _load(
         preview = _preview(cursor, target, table)
     connection.commit()
     return LoadResult(
+        relation=".".join(target.strings),
         rows=staged.rows - merged.outside,
         inserted=merged.inserted,
         updated=merged.updated,

@@ -226,7 +226,7 @@ _OUTSIDE = """
         OR EXISTS (SELECT FROM {target} AS present WHERE {same_key} AND NOT {movable})
 """
 # Two statements, and a third one for missing rows: one MERGE takes as much CPU time where nothing
-# is different or half of the rows are new, and 3 to 25 % more where all rows differ. Before
+# is different or half of the rows are new, and mostly more where all rows differ. Before
 # PostgreSQL 18 its RETURNING has no old values, so that it does not tell which days rows left.
 _UPDATE = """
     UPDATE {target} AS present SET {assignments} FROM {staging} AS incoming

@@ -51,7 +51,7 @@ def load_metadata(table: Table, result: LoadResult, duration_s: float) -> dict[s
     }
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     print(
-        f"raw.{table.name}: {result.rows} rows ({said}), "
+        f"{result.relation}: {result.rows} rows ({said}), "
         f"{result.bytes_read} bytes in {duration_s:.2f} s",
         flush=True,
     )
@@ -117,17 +117,17 @@ def failures() -> Iterator[None]:
 
 def _warnings(table: Table, result: LoadResult) -> Iterator[str]:
     if result.rejected:
-        yield f"{result.rejected} bad rows are in raw.{table.name}_rejected"
+        yield f"{result.rejected} bad rows are in {result.relation}_rejected"
     if result.unidentified:
         yield (
             f"the keys of {result.unidentified} bad rows cannot be read, and they may be any of "
-            f"the rows that raw.{table.name} has: none of these was taken for missing"
+            f"the rows that {result.relation} has: none of these was taken for missing"
         )
     ignored = [name for name in result.new_columns if table.new_columns != "add"]
     if ignored:
-        yield f"columns that raw.{table.name} does not declare were left out: {_listed(ignored)}"
+        yield f"columns that {result.relation} does not declare were left out: {_listed(ignored)}"
     if result.added_columns:
-        yield f"raw.{table.name} has new columns: {_listed(result.added_columns)}"
+        yield f"{result.relation} has new columns: {_listed(result.added_columns)}"
 
 
 def _named(name: str, columns: Sequence[str]) -> dict[str, Any]:
