@@ -9,6 +9,7 @@ from location_kit.postgres import PostgresResource
 from paged_api import ApiError, redact
 from postgres_loader.flattening import Drift, FlatRecords, drift
 from postgres_loader.loading import load
+from postgres_loader.progress import Progress
 from postgres_loader.reporting import column_schema, failures, load_metadata, max_rejected_share
 from postgres_loader.sources import RecordSource
 from postgres_loader.vanishing import refuse_mass_vanishing
@@ -79,6 +80,7 @@ class UsersLoad(dg.Config):
     },
 )
 def users_in_postgres(
+    context: dg.AssetExecutionContext,
     config: UsersLoad,
     api_users: list[dict[str, Any]],
     users_api: UsersApiResource,
@@ -90,7 +92,11 @@ def users_in_postgres(
     if max_missing_share is None:
         max_missing_share = users_api.max_missing_share
     table = dataclasses.replace(USERS, new_columns=users_api.new_fields)
-    with failures(), postgres.get_connection() as connection:
+    with (
+        failures(),
+        Progress(context.log.info) as progress,
+        postgres.get_connection() as connection,
+    ):
         records = FlatRecords(url, api_users, table)
 
         @contextlib.contextmanager
@@ -108,6 +114,7 @@ def users_in_postgres(
             open_source,
             missing="mark",
             max_rejected_share=max_rejected_share(),
+            progress=progress,
         )
     return dg.MaterializeResult(
         metadata={
