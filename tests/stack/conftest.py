@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from harness import FULL, Stack
+from harness import FULL, KEEP, Stack
 from runs import ONCE, Begun, launch
 
 # Where the stack stays between sessions (tests/run); a session of its own makes and removes it.
 KEPT = os.environ.get("KEPT_STACK")
-KEEP = bool(os.environ.get("KEEP"))
 
 
 @pytest.fixture(scope="session")

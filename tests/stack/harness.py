@@ -26,6 +26,8 @@ ARTIFACTS = REPOSITORY / ".artifacts"
 FINAL = {"SUCCESS", "FAILURE", "CANCELED"}
 # What takes long has a short form; `make soak` asks for the full one.
 FULL = os.environ.get("SOAK") == "full"
+# Whether the stack stays for a session that follows (tests/run).
+KEEP = bool(os.environ.get("KEEP"))
 # The tests' own periods, in the stack's dagster.yaml from its first start on.
 SETTINGS = {
     # Ended containers go while the tests still run, and late enough to be looked into by one.

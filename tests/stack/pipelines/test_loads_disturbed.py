@@ -56,6 +56,7 @@ def test_a_file_that_lost_its_rows_is_refused_unless_somebody_means_it(stack: St
     assert len(rows(stack, "customers")) == len(before)
 
 
+@pytest.mark.long
 def test_the_retry_of_a_load_that_was_killed_loads_at_once(stack: Stack) -> None:
     all_of_them = len(rows(stack, "orders"))
     stack.sql("DELETE FROM raw.orders WHERE order_id % 3 = 0")
@@ -87,6 +88,7 @@ def test_the_retry_of_a_load_that_was_killed_loads_at_once(stack: Stack) -> None
     assert left_over(stack) == []
 
 
+@pytest.mark.long
 def test_a_load_outlives_an_outage_of_the_store(stack: Stack) -> None:
     all_of_them = len(rows(stack, "products"))
     stack.sql("DELETE FROM raw.products WHERE product_id % 2 = 0")

@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 
-from harness import Stack, until
+from harness import FINAL, Stack, until
 from landing import put
 from runs import Begun, Run, launch, load
 
 _AUTOMATION_RUNS = """
 query Runs($tags: [ExecutionTag!]) {
   runsOrError(filter: {tags: $tags}) {
-    ... on Runs { results { id creationTime assetSelection { path } } }
+    ... on Runs { results { id status creationTime assetSelection { path } } }
   }
 }"""
+
+_LAST_LOAD = """{ assetOrError(assetKey: {path: ["products_table"]}) { ... on Asset {
+  assetMaterializations(limit: 1) { timestamp } } } }"""
 
 _TICKS = """
 query Ticks($sensor: SensorSelector!) {
@@ -130,8 +133,27 @@ def test_tables_that_people_read_are_seen_to_be_fresh_and_others_stale(
     until(seen, seconds=150, every=2)
 
 
+def automation_runs(stack: Stack) -> list[dict[str, Any]]:
+    """The runs that automation has asked for, newest first."""
+    tags = [{"key": "dagster/from_automation_condition", "value": "true"}]
+    found = stack.ask(_AUTOMATION_RUNS, tags=tags)["runsOrError"]["results"]
+    return list(found)
+
+
 @pytest.fixture
-def other_products(stack: Stack) -> Iterator[str]:
+def nothing_follows(stack: Stack, loaded: None) -> None:
+    """Former loads have been followed: while marts are made, a load is not."""
+    [last] = stack.ask(_LAST_LOAD)["assetOrError"]["assetMaterializations"]
+    until(lambda: evaluated_since(stack, int(last["timestamp"]) / 1000), seconds=120, every=1)
+
+    def ended() -> None:
+        assert {run["status"] for run in automation_runs(stack)} <= FINAL
+
+    until(ended, seconds=120, every=1)
+
+
+@pytest.fixture
+def other_products(stack: Stack, nothing_follows: None) -> Iterator[str]:
     """A product's new name, which products.csv has from now on; put back at the end."""
     content = (stack.folder / "code_locations/elt/src/elt/defs/data/products.csv").read_text()
     header, first, *others = content.splitlines()
@@ -147,10 +169,8 @@ def test_marts_follow_a_load_by_themselves_and_once(stack: Stack, other_products
     began = load(stack, "products").wait()["startTime"]
 
     def followers() -> list[dict[str, Any]]:
-        tags = [{"key": "dagster/from_automation_condition", "value": "true"}]
-        runs = stack.ask(_AUTOMATION_RUNS, tags=tags)["runsOrError"]["results"]
         # One that was requested before this load began follows another.
-        return [run for run in runs if run["creationTime"] > began]
+        return [run for run in automation_runs(stack) if run["creationTime"] > began]
 
     def first() -> dict[str, Any]:
         found = followers()
