@@ -62,10 +62,11 @@ def test_a_new_file_of_a_day_is_loaded_and_nothing_else(stack: Stack) -> None:
         run.wait()
         assert run.tags["dagster/partition"] == QUIET_DAY
         assert orders_by_day(stack) == others | {QUIET_DAY: 1}
-        # A daemon that has just come does not load it again.
-        stack.compose("restart", "daemon")
-        next_look(stack)
-        assert [again.id for again in requested(stack, FILE)] == [run.id]
+        if FULL:
+            # A daemon that has just come does not load it again.
+            stack.compose("restart", "daemon")
+            next_look(stack)
+            assert [again.id for again in requested(stack, FILE)] == [run.id]
         # A file that is moved away takes no rows along.
         delete(stack, FILE)
         launch_partition(stack, "orders_table", QUIET_DAY).wait()

@@ -74,6 +74,7 @@ def test_docker_kill(stack: Stack) -> None:
     assert delay(run) < PROMISE_S
 
 
+@pytest.mark.long
 def test_an_end_while_the_daemon_was_away(stack: Stack) -> None:
     run = launch(stack, "scenarios", "hanging_job", tags=ONCE)
     run.wait("STARTED")

@@ -79,8 +79,9 @@ def test_a_changed_location_is_shipped_and_nothing_else_restarts(
 
 def test_compose_finds_nothing_to_change(stack: Stack, first: First) -> None:
     shipped = containers(stack)
-    stack.compose("up", "--detach", "--wait")
-    assert containers(stack) == shipped
+    if FULL:
+        stack.compose("up", "--detach", "--wait")
+        assert containers(stack) == shipped
     stack.compose("up", "--detach", "--build", "--wait")
     assert containers(stack) == shipped
 
@@ -118,11 +119,12 @@ def test_back_to_the_release_before_and_to_a_named_one(
     if FULL:
         stack.run("make", "rollback", "LOCATION=elt")
         assert live(stack) == first.original
-    stack.run("make", "rollback", "LOCATION=elt", f"TO={second}")
+        stack.run("make", "rollback", "LOCATION=elt", f"TO={second}")
+    wanted = second if FULL else first.release
     [now] = [one for one in listed(stack) if one["live"]]
-    assert (now["release"], now["how"]) == (second, "rollback")
+    assert (now["release"], now["how"]) == (wanted, "rollback")
     assert now["by"]
-    assert second in stack.run("make", "releases", "LOCATION=elt")
+    assert wanted in stack.run("make", "releases", "LOCATION=elt")
 
 
 @pytest.mark.parametrize(
