@@ -8,6 +8,9 @@ import pytest
 from checkout import Stack
 from polling import wait_for
 
+# On the stack of Compose, tests/stack/bad_input shows it in each run.
+pytestmark = pytest.mark.long
+
 REASON = "broken on purpose"
 
 
