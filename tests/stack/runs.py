@@ -154,6 +154,13 @@ class Run:
         return self.stack.inspect(self.tags["docker/container_id"])
 
 
+def imports(run: Run) -> None:
+    """Raises AssertionError unless its container runs, and the run itself does not yet."""
+    assert run.status == "STARTING"
+    id = run.tags.get("docker/container_id")
+    assert id and "importing for ever" in run.stack.run("docker", "logs", id)
+
+
 @dataclass
 class Begun:
     """What the session's start launched, for late tests: what takes a minute takes none then."""

@@ -6,7 +6,7 @@ import pytest
 
 from harness import Stack, until
 from landing import put
-from runs import launch, load
+from runs import Begun, imports, launch, load
 
 _LOCATION = """query Location($name: String!) { workspaceLocationEntryOrError(name: $name) {
   ... on WorkspaceLocationEntry { locationOrLoadError { __typename } } } }"""
@@ -54,7 +54,12 @@ def test_a_wrong_password_names_all_but_the_password(stack: Stack) -> None:
         stack.compose("up", "--detach", "--wait", "--no-deps", "elt")
 
 
-def test_a_location_that_raises_at_import_stops_nothing_else(stack: Stack) -> None:
+def test_a_location_that_raises_at_import_stops_nothing_else(stack: Stack, begun: Begun) -> None:
+    # What the session's start has launched is of this location, and imports it.
+    until(lambda: imports(begun.never_starts), seconds=60)
+    for run in (begun.succeeded, begun.stale):
+        run.wait()
+    begun.failed.wait("FAILURE")
     # Its module is mounted: no image is built for this.
     module = stack.folder / "tests/stack/location/scenarios.py"
     original = module.read_text()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness import Stack, engine, until
-from runs import ONCE, Run, launch
+from runs import ONCE, imports, launch
 
 
 @pytest.mark.long
@@ -32,13 +32,6 @@ def test_the_daemon_was_killed_between_making_and_starting(stack: Stack) -> None
     networks = [set(each.container["NetworkSettings"]["Networks"]) for each in (model, run)]
     assert networks[0] == networks[1]
     assert len([e for e in run.events() if e["__typename"] == "RunStartEvent"]) == 1
-
-
-def imports(run: Run) -> None:
-    """Its container runs, and the run itself does not yet."""
-    assert run.status == "STARTING"
-    id = run.tags.get("docker/container_id")
-    assert id and "importing for ever" in run.stack.run("docker", "logs", id)
 
 
 @pytest.mark.long
