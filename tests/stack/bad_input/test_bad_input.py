@@ -81,7 +81,7 @@ def test_a_location_that_raises_at_import_stops_nothing_else(stack: Stack, begun
 
 
 def has_imported(run: Run) -> None:
-    """Raises AssertionError while its container has not come to its import, and it has not ended."""
+    """Raises AssertionError while it is to come to its import yet."""
     if run.status not in FINAL:
         imports(run)
 
