@@ -1,8 +1,8 @@
 """A file of a folder that is still being written is waited for, and not for ever."""
 
+import itertools
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -11,8 +11,8 @@ from location_kit.postgres import PostgresResource
 from order_files import HEADER, failure, order, stored, write
 from shop import orders_table
 
-from postgres_loader import LandingZoneResource, landing_load, settling
-from postgres_loader.landing_zone import FolderLandingZone
+from postgres_loader import LandingZoneResource, settling
+from postgres_loader.landing_zone import FileInfo, FolderLandingZone
 from postgres_loader.settling import still_growing
 
 
@@ -28,6 +28,22 @@ class Watched(FolderLandingZone):
         self.looks += 1
         next(self._happenings, None)
         return super().files()
+
+
+def at_each_look(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Let something happen whenever a folder is listed."""
+    files = FolderLandingZone.files
+
+    def look(zone: FolderLandingZone) -> list[FileInfo]:
+        happens()
+        return files(zone)
+
+    monkeypatch.setattr(FolderLandingZone, "files", look)
+
+
+def append(file: Path, line: str) -> None:
+    with file.open("a") as stream:
+        stream.write(f"{line}\n")
 
 
 def grow(file: Path, times: int) -> Iterator[None]:
@@ -82,27 +98,16 @@ def run(landing: Path, warehouse: PostgresResource) -> dg.ExecuteInProcessResult
 def test_a_run_loads_what_is_written_to_its_end(
     tmp_path: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "LOOK_S", 0.5)
     file = tmp_path / "orders.csv"
     write(file, order(1, "2025-01-01T00:00:00Z"))
-    pause = threading.Event()
+    numbers = iter(range(2, 12))
 
-    def go_on() -> None:
-        for number in range(2, 12):
-            with file.open("a") as stream:
-                stream.write(order(number, "2025-01-01T00:00:00Z") + "\n")
-            pause.wait(0.1)
+    def write_another() -> None:
+        for number in itertools.islice(numbers, 1):
+            append(file, order(number, "2025-01-01T00:00:00Z"))
 
-    writer = threading.Thread(target=go_on)
-
-    def begin_to_write(zone: FolderLandingZone, names: set[str]) -> set[str]:
-        writer.start()
-        return still_growing(zone, names)
-
-    monkeypatch.setattr(landing_load, "still_growing", begin_to_write)
-    result = run(tmp_path, warehouse)
-    writer.join()
-    assert result.success
+    at_each_look(monkeypatch, write_another)
+    assert run(tmp_path, warehouse).success
     assert len(stored(warehouse)) == 11
 
 
@@ -113,20 +118,7 @@ def test_a_file_that_goes_on_growing_keeps_no_other_from_being_loaded(
     write(tmp_path / "orders.csv", order(1, "2025-01-01T00:00:00Z"))
     file = tmp_path / "orders_2025-01-02.csv"
     file.write_text(HEADER + "\n")
-    done, pause = threading.Event(), threading.Event()
-
-    def go_on() -> None:
-        while not done.is_set():
-            with file.open("a") as stream:
-                stream.write(order(2, "2025-01-02T00:00:00Z") + "\n")
-            pause.wait(0.001)
-
-    writer = threading.Thread(target=go_on)
-    writer.start()
-    try:
-        said = failure(run(tmp_path, warehouse))
-    finally:
-        done.set()
-        writer.join()
+    at_each_look(monkeypatch, lambda: append(file, order(2, "2025-01-02T00:00:00Z")))
+    said = failure(run(tmp_path, warehouse))
     assert f"{file.name}: it is still being written" in said
     assert stored(warehouse) == {1: 100}
