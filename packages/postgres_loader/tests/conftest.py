@@ -37,6 +37,12 @@ def _look_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
 def load_csv(warehouse: PostgresResource) -> Callable[..., LoadResult]:
     """Loads a CSV file of the given content into raw.fruit."""
 

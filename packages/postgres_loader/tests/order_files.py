@@ -1,9 +1,12 @@
 """Files of orders, and what became of them."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from location_kit.postgres import PostgresResource
+
+from postgres_loader import LandingZoneResource
 
 HEADER = "order_id,customer_id,product_id,quantity,amount_cents,ordered_at,shipped_at,note"
 
@@ -14,6 +17,21 @@ def order(number: int, at: str, cents: int = 100) -> str:
 
 def write(path: Path, *lines: str) -> None:
     path.write_text("\n".join([HEADER, *lines, ""]))
+
+
+def load_asset(
+    asset: dg.AssetsDefinition, landing: Path, postgres: PostgresResource, **options: Any
+) -> dg.ExecuteInProcessResult:
+    """Materialize a table's asset from a folder; `options` are those of dagster.materialize."""
+    return dg.materialize(
+        [asset],
+        raise_on_error=False,
+        resources={
+            "landing_zone": LandingZoneResource(uri=landing.as_uri()),
+            "postgres": postgres,
+        },
+        **options,
+    )
 
 
 def stored(warehouse: PostgresResource) -> dict[int, int]:

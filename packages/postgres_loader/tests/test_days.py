@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
 from location_kit.testing import query
-from order_files import HEADER, failure, order, stored, write
+from order_files import HEADER, failure, load_asset, order, stored, write
 from shop import ORDERS
 
-from postgres_loader import LandingZoneResource, Table, table_asset
+from postgres_loader import Table, table_asset
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 WHOLE = [order(1, "2025-02-01T10:00:00Z"), order(2, "2025-02-02T10:00:00Z")]
@@ -27,16 +27,9 @@ def run(tmp_path: Path, warehouse: PostgresResource) -> Run:
     def run_orders(
         day: str | None = None, *, table: Table = ORDERS, **config: Any
     ) -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            [table_asset(table)],
-            partition_key=day,
-            raise_on_error=False,
-            run_config={"ops": {"orders_table": {"config": config}}},
-            resources={
-                "landing_zone": LandingZoneResource(uri=tmp_path.as_uri()),
-                "postgres": warehouse,
-            },
-        )
+        run_config = {"ops": {"orders_table": {"config": config}}}
+        asset = table_asset(table)
+        return load_asset(asset, tmp_path, warehouse, partition_key=day, run_config=run_config)
 
     return run_orders
 

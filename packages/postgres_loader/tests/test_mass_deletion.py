@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
 from location_kit.testing import query
-from order_files import failure, order, stored, write
+from order_files import failure, load_asset, order, stored, write
 from shop import CUSTOMERS, ORDERS
 
-from postgres_loader import LandingZoneResource, Table, table_asset
+from postgres_loader import Table, table_asset
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 CUSTOMER_HEADER = "customer_id,name,email,city,country,registered_at\n"
@@ -20,16 +20,9 @@ CUSTOMER_HEADER = "customer_id,name,email,city,country,registered_at\n"
 @pytest.fixture
 def run(tmp_path: Path, warehouse: PostgresResource) -> Run:
     def run_table(table: Table, day: str | None = None, **config: Any) -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            [table_asset(table)],
-            partition_key=day,
-            raise_on_error=False,
-            run_config={"ops": {f"{table.name}_table": {"config": config}}},
-            resources={
-                "landing_zone": LandingZoneResource(uri=tmp_path.as_uri()),
-                "postgres": warehouse,
-            },
-        )
+        run_config = {"ops": {f"{table.name}_table": {"config": config}}}
+        asset = table_asset(table)
+        return load_asset(asset, tmp_path, warehouse, partition_key=day, run_config=run_config)
 
     return run_table
 

@@ -1,6 +1,6 @@
 """A store or warehouse that is away for a while costs a pause, not a load."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +9,7 @@ import pytest
 from fruit import FRUIT, OLD
 from location_kit.postgres import PostgresResource
 from location_kit.testing import query
-from order_files import failure, order, stored, write
+from order_files import failure, load_asset, order, stored, write
 from shop import DEFINITIONS, orders_table
 
 from postgres_loader import LandingZoneResource, assets
@@ -22,26 +22,11 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def run(warehouse: PostgresResource, instance: dg.DagsterInstance, tmp_path: Path) -> Run:
     def run_orders(
         landing: Path = tmp_path, day: str | None = None, postgres: PostgresResource = warehouse
     ) -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            [orders_table],
-            instance=instance,
-            partition_key=day,
-            raise_on_error=False,
-            resources={
-                "landing_zone": LandingZoneResource(uri=landing.as_uri()),
-                "postgres": postgres,
-            },
-        )
+        return load_asset(orders_table, landing, postgres, instance=instance, partition_key=day)
 
     return run_orders
 

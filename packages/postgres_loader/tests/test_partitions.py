@@ -3,14 +3,14 @@
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
-from order_files import HEADER, failure, order, stored, write
+from order_files import HEADER, failure, load_asset, order, stored, write
 from shop import orders_table
 
 from postgres_loader import LandingZoneResource
@@ -37,26 +37,11 @@ def landing(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def run(landing: Path, warehouse: PostgresResource, instance: dg.DagsterInstance) -> Run:
     """Loads orders: one day, or without a day all of them."""
 
     def run_orders(day: str | None = None) -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            [orders_table],
-            instance=instance,
-            partition_key=day,
-            raise_on_error=False,
-            resources={
-                "landing_zone": LandingZoneResource(uri=landing.as_uri()),
-                "postgres": warehouse,
-            },
-        )
+        return load_asset(orders_table, landing, warehouse, instance=instance, partition_key=day)
 
     return run_orders
 

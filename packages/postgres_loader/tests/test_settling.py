@@ -5,13 +5,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 from location_kit.postgres import PostgresResource
-from order_files import HEADER, failure, order, stored, write
+from order_files import HEADER, failure, load_asset, order, stored, write
 from shop import orders_table
 
-from postgres_loader import LandingZoneResource, settling
+from postgres_loader import settling
 from postgres_loader.landing_zone import FileInfo, FolderLandingZone
 from postgres_loader.settling import still_growing
 
@@ -84,17 +83,6 @@ def test_where_files_are_whole_nobody_looks(tmp_path: Path) -> None:
     assert zone.looks == 0
 
 
-def run(landing: Path, warehouse: PostgresResource) -> dg.ExecuteInProcessResult:
-    return dg.materialize(
-        [orders_table],
-        raise_on_error=False,
-        resources={
-            "landing_zone": LandingZoneResource(uri=landing.as_uri()),
-            "postgres": warehouse,
-        },
-    )
-
-
 def test_a_run_loads_what_is_written_to_its_end(
     tmp_path: Path, warehouse: PostgresResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +95,7 @@ def test_a_run_loads_what_is_written_to_its_end(
             append(file, order(number, "2025-01-01T00:00:00Z"))
 
     at_each_look(monkeypatch, write_another)
-    assert run(tmp_path, warehouse).success
+    assert load_asset(orders_table, tmp_path, warehouse).success
     assert len(stored(warehouse)) == 11
 
 
@@ -119,6 +107,6 @@ def test_a_file_that_goes_on_growing_keeps_no_other_from_being_loaded(
     file = tmp_path / "orders_2025-01-02.csv"
     file.write_text(HEADER + "\n")
     at_each_look(monkeypatch, lambda: append(file, order(2, "2025-01-02T00:00:00Z")))
-    said = failure(run(tmp_path, warehouse))
+    said = failure(load_asset(orders_table, tmp_path, warehouse))
     assert f"{file.name}: it is still being written" in said
     assert stored(warehouse) == {1: 100}

@@ -56,7 +56,7 @@ def migrations_read_once() -> Iterator[None]:
     """What alembic knows of each folder of migrations.
 
     Each opening of an instance, and each run's file of events, would compile the 88 files of
-    Dagster's anew, to know the last one: five sixths of what an instance costs.
+    Dagster's again to find the newest: 0.24 of the 0.29 s of CPU that an instance takes.
     """
     read = ScriptDirectory.from_config
     known: dict[str | None, ScriptDirectory] = {}

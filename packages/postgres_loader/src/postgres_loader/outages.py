@@ -1,4 +1,4 @@
-"""Which errors of the warehouse may pass without anybody's help."""
+"""Which errors of the warehouse are worth a retry."""
 
 import psycopg2
 

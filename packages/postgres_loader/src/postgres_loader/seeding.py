@@ -8,7 +8,7 @@ from postgres_loader.errors import NoSuchFile
 from postgres_loader.landing_zone import LandingZone
 
 # A hidden file, so no table's. It has the names of the samples that were put so far; a landing zone
-# that has it is not seeded anew, whatever was removed since.
+# that has it gets no samples again, whatever was removed since.
 MARKER = ".sample_files"
 
 

@@ -48,7 +48,7 @@ class ParquetSource(TextSource):
     first. Use it as a context manager, or that stays until the source is collected.
 
     Raises BadInput when the file is not Parquet, lacks a column of the table, or has one that it
-    refuses or whose values DuckDB does not hold exactly.
+    refuses, or a type whose values DuckDB would round.
     """
 
     def __init__(
