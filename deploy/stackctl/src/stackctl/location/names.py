@@ -21,7 +21,7 @@ _POSTGRES = {
 }
 _HOSTS = {"localhost", "host", "ip6", "gateway", "default", "bridge", "none"}
 _OURS = {
-    *("stackctl", "control_plane", "compose_run_launcher", "embedded", "worker"),
+    *("stackctl", "control_plane", "embedded", "worker"),
     *(
         "tests",
         "src",
