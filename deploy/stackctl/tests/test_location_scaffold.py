@@ -1,7 +1,10 @@
 """The new folder: what is in it, and whether somebody has worked there."""
 
+import os
 import re
+import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +64,30 @@ def test_with_the_loader_it_has_a_table_a_sample_and_the_sensor(project: Project
     version = r'name = "(?:dagster|pyarrow|boto3)"\nversion = "([^"]+)"'
     assert re.findall(version, lock) == re.findall(version, elt) != []
     assert scaffold.work_in(folder, "eu_sales") == []
+
+
+@pytest.mark.skipif(os.environ.get("SOAK") != "full", reason="makes an environment: make soak")
+@pytest.mark.parametrize("loader", [False, True], ids=["plain", "loader"])
+def test_its_own_tests_and_checks_pass(project: Project, loader: bool, tmp_path: Path) -> None:
+    folder = project.folder("eu_sales")
+    scaffold.make(folder, "eu_sales", loader=loader)
+    # As root, the tests' Postgres is started by a user who must be able to read the environment;
+    # above a test's own folder, pytest lets nobody else in, and sees to it whenever it starts.
+    for above in (tmp_path, *list(tmp_path.parents)[:2]):
+        above.chmod(0o755)
+    for command in (
+        ["pytest", "-q", f"--basetemp={tmp_path / 'pytest'}"],
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+    ):
+        done = subprocess.run(
+            [project.root / "deploy/tools/uv", "run", "--frozen", *command],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout[-9000:]}{done.stderr[-2000:]}"
 
 
 def test_nothing_stays_of_a_folder_that_cannot_be_made(project: Project) -> None:
