@@ -5,10 +5,11 @@ whoever reaches it. In the RPC network that is the control plane alone.
 """
 
 import fcntl
-import os
+import gc
 import socket
 import struct
 import sys
+from importlib.metadata import entry_points
 
 PORT = 4000
 # By the network's option com.docker.network.container_iface_prefix in docker-compose.yml.
@@ -30,6 +31,20 @@ def rpc_address() -> str:
     )
 
 
+def main() -> None:
+    """Run Dagster's command."""
+    # Importing makes hundreds of thousands of objects and no garbage: looking through them is a
+    # fifth of the CPU time until the server serves.
+    gc.disable()
+    (dagster,) = entry_points(group="console_scripts", name="dagster")
+    command = dagster.load()
+    gc.freeze()
+    gc.enable()
+    # The location itself is imported by the command. Its objects are looked through less often.
+    gc.set_threshold(20_000)
+    sys.argv = ["dagster", "api", "grpc", "--host", rpc_address(), "--port", str(PORT)]
+    sys.exit(command())
+
+
 if __name__ == "__main__":
-    command = ["dagster", "api", "grpc", "--host", rpc_address(), "--port", str(PORT)]
-    os.execvp(command[0], command)
+    main()

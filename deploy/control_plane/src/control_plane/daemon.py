@@ -6,6 +6,8 @@ catches up with runs, and keeps standby workers, so the daemon has to know it be
 
 from __future__ import annotations
 
+from control_plane import imports  # isort: split
+
 import logging
 from functools import partial
 from pathlib import Path
@@ -65,6 +67,7 @@ def main(
     workspace: Path, served: Path | None, step_logs: Path | None, step_logs_limit_gb: float
 ) -> None:
     """Run Dagster's daemon, and the run launcher's watch beside it."""
+    imports.done()
     setup_interrupt_handlers()
     keep_one_order()
     read_around_unreadable_runs()

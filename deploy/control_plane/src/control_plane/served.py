@@ -22,6 +22,8 @@ from control_plane.internals.daemon import (
 )
 
 _PAUSE_S = 0.5
+# Each question to a code server costs both sides CPU time, for as long as the stack is up.
+_ASK_EVERY_S = 5.0
 # Dagster's own look is once a second, and loading takes a moment.
 _LOOKS_BEFORE_REFRESH = 6
 
@@ -42,10 +44,12 @@ class ServedFile(Endless):
         self._path = path
         # Looks in a row that found another server than the one that was loaded.
         self._stale: dict[str, int] = {}
+        # When the servers are asked next; those of stale locations are at each look.
+        self._ask_at = time.monotonic()
         self._written: dict[str, str | None] | None = None
 
     def follow(self) -> None:
-        """Look twice a second."""
+        """Look twice a second at what is loaded."""
         self._look()
         time.sleep(_PAUSE_S)
 
@@ -55,8 +59,12 @@ class ServedFile(Endless):
         if now != self._written:
             replace(self._path, json.dumps(now).encode())
             self._written = now
+        ask_all = time.monotonic() >= self._ask_at
+        if ask_all:
+            self._ask_at = time.monotonic() + _ASK_EVERY_S
         for name, location in locations.items():
-            self._refresh_if_stale(name, location)
+            if ask_all or name in self._stale:
+                self._refresh_if_stale(name, location)
 
     def _loaded(self) -> dict[str, GrpcServerCodeLocation | None]:
         entries = self._context.create_request_context().get_code_location_entries()

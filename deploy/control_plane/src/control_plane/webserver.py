@@ -3,6 +3,8 @@ step's log in its location's folder alone."""
 
 from __future__ import annotations
 
+from control_plane import imports  # isort: split
+
 from control_plane import step_logs
 from control_plane.internals.webserver import main, shown_to_the_user
 from control_plane.one_end import end_runs_once
@@ -12,6 +14,7 @@ from control_plane.run_writes import write_runs_whole
 from control_plane.unreadable_runs import read_around_unreadable_runs
 
 if __name__ == "__main__":
+    imports.done()
     keep_one_order()
     read_around_unreadable_runs()
     write_runs_whole(shown_to_the_user)
