@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,29 @@ def test_a_package_that_is_not_there_is_named(folder: Path) -> None:
     done = build(folder)
     assert done.returncode == 1
     assert "packages/gone" in done.stderr
+
+
+def versions(lock: Path) -> dict[str, set[str]]:
+    """What a lock file pins, by name."""
+    found: dict[str, set[str]] = {}
+    for package in tomllib.loads(lock.read_text())["package"]:
+        if "registry" in package["source"]:
+            found.setdefault(package["name"], set()).add(package["version"])
+    return found
+
+
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/uv.lock"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_tested_with_versions_that_it_is_used_with(package: str) -> None:
+    named = f'editable = "../../packages/{package}"'
+    users = [lock for lock in ROOT.glob("[!p]*/*/uv.lock") if named in lock.read_text()]
+    assert users
+    used: dict[str, set[str]] = {}
+    for lock in users:
+        for name, pinned in versions(lock).items():
+            used.setdefault(name, set()).update(pinned)
+    own = versions(ROOT / "packages" / package / "uv.lock")
+    others = {name: (own[name], used[name]) for name in own.keys() & used if own[name] - used[name]}
+    assert others == {}, "fix, in the package's folder: uv lock --upgrade-package NAME==VERSION"
