@@ -15,7 +15,7 @@ import pytest
 from harness import FULL, Stack, until
 from runs import Run, launch
 
-CRASHES = 100 if FULL else 15
+CRASHES = 100 if FULL else 10
 # Which crash comes when is repeated by its seed, as far as the machine does the same.
 SEEDS = (1, 2, 3) if FULL else (1,)
 JOB = "marks_job"

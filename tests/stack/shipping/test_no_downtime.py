@@ -138,12 +138,12 @@ def test_no_call_fails_and_no_tick_is_lost(stack: Stack) -> None:
             assert deploy(stack)["went_live"]
         stack.run("make", "rollback", "LOCATION=elt")
         launches.over.set()
-        # The tick of a minute that had begun comes within seconds of its end.
-        ended = minute(time.time())
-        until(lambda: _ticked(stack, ended + 1), seconds=90, every=1)
         webserver.over.set()
         launches.join()
         webserver.join()
+    # The tick of a minute that had begun comes within seconds of its end.
+    ended = minute(time.time())
+    until(lambda: _ticked(stack, ended + 1), seconds=90, every=1)
     calls, failed, servers, analytics_servers = counted
     print(
         f"{DEPLOYS} switches, the last one back: {calls} gRPC calls,"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness import FULL, Stack, until
+from harness import Stack, until
 from releases import JOB, begin, containers, kill, write
 
 _JOBS = """{ repositoryOrError(repositorySelector: {repositoryLocationName: "elt",
@@ -47,16 +47,16 @@ def saying(process: subprocess.Popen[str], words: str) -> Iterator[None]:
         kill(process, signal.SIGINT)
 
 
+@pytest.mark.long
 def test_make_watch(stack: Stack) -> None:
     others = {k: v for k, v in containers(stack).items() if "-elt-" not in k}
     with saying(begin(stack, "watch", "elt"), "watching elt"):
         write(stack, WATCHED)
         until(lambda: serves_watched_job(stack), seconds=60)
-        if FULL:
-            # One that does not load is explained, and the watch goes on.
-            write(stack, "raise RuntimeError('half a thought')")
-            write(stack, "")
-            until(lambda: serves_it_no_more(stack), seconds=90)
+        # One that does not load is explained, and the watch goes on.
+        write(stack, "raise RuntimeError('half a thought')")
+        write(stack, "")
+        until(lambda: serves_it_no_more(stack), seconds=90)
     assert {k: v for k, v in containers(stack).items() if "-elt-" not in k} == others
 
 
