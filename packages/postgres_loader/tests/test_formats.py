@@ -63,7 +63,8 @@ def test_formats(
 
 
 # Several chunks of a stream, which end anywhere in a record, and several row groups of Parquet.
-MANY = [(n, f'fig, "the\nbig"\r\none ' + "🍎" * 60 + str(n), n % 7 or None) for n in range(3000)]
+NAME = 'fig, "the\nbig"\r\none ' + "🍎" * 60
+MANY = [(n, f"{NAME}{n}", n % 7 or None) for n in range(3000)]
 IDS, NAMES, WEIGHTS = map(list, zip(*MANY, strict=True))
 
 
