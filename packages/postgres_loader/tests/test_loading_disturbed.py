@@ -125,17 +125,20 @@ def test_a_load_does_not_wait_for_ever(load_csv: Load, start_load: Any) -> None:
 def test_a_source_that_breaks_off_changes_nothing(
     warehouse: PostgresResource, load_csv: Load, start_load: Any, failure: Exception
 ) -> None:
-    load_csv(OLD)
-    stream = Stalling(HEADER + b"9,plum,40,\n", failure)
-    assert finish(start_load(stream), stream) is failure
-    assert rows(warehouse) == OLD_ROWS
-    assert tables(warehouse) == ["fruit"]
+    for before in ([], ["fruit"]):
+        stream = Stalling(HEADER + b"9,plum,40,\n", failure)
+        assert finish(start_load(stream), stream) is failure
+        assert tables(warehouse) == before
+        load_csv(OLD)
+        assert rows(warehouse) == OLD_ROWS
 
 
+@pytest.mark.parametrize("before", [None, OLD], ids=["first load", "merge"])
 def test_a_connection_lost_in_the_middle_changes_nothing(
-    warehouse: PostgresResource, load_csv: Load, start_load: Any
+    warehouse: PostgresResource, load_csv: Load, start_load: Any, before: bytes | None
 ) -> None:
-    load_csv(OLD)
+    if before:
+        load_csv(before)
     stream = Stalling(HEADER + b"9,plum,40,\n")
     thread = start_load(stream)
     assert stream.reached.wait(30)
@@ -146,6 +149,7 @@ def test_a_connection_lost_in_the_middle_changes_nothing(
     )
     outcome = finish(thread, stream)
     assert isinstance(outcome, LoaderError | psycopg2.Error)
-    assert rows(warehouse) == OLD_ROWS
-    assert tables(warehouse) == ["fruit"]
+    assert tables(warehouse) == (["fruit"] if before else [])
+    assert not before or rows(warehouse) == OLD_ROWS
     assert load_csv(OLD).rows == 2
+    assert rows(warehouse) == OLD_ROWS
