@@ -38,6 +38,7 @@ from starlette.testclient import TestClient
 from control_plane.internals import (
     code_servers,
     daemon,
+    query_limits,
     retries,
     run_rows,
     run_writes,
@@ -47,12 +48,17 @@ from control_plane.internals import (
 )
 from control_plane.loopback_webserver import guard
 from control_plane.one_order import keep_one_order
+from control_plane.query_limits import limit_queries
 from control_plane.queue_daemon import MOST_STARTING, PromptQueueDaemon, daemons
 from control_plane.step_logs import keep_apart
 
 # The database's own storages first: a name that their base class lost is missing in these, too.
 CHECKED = (launcher_internals, run_writes, daemon, retries, run_rows, ticks)
-HOOKS = {hook.path: hook for module in (*CHECKED, webserver, step_logs) for hook in module.HOOKS}
+HOOKS = {
+    hook.path: hook
+    for module in (*CHECKED, webserver, step_logs, query_limits)
+    for hook in module.HOOKS
+}
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("elt"), "__repository__"), "job"
 )
@@ -71,6 +77,8 @@ def apply(hook: Hook) -> None:
         guard()
     elif hook in step_logs.HOOKS:
         keep_apart()
+    elif hook in query_limits.HOOKS:
+        limit_queries()
     else:
         for module in CHECKED:
             module.check_hooks()
@@ -88,7 +96,7 @@ def test_nothing_starts_without_it(path: str, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Incompatible) as refused:
         apply(hook)
     said = str(refused.value)
-    assert said.startswith("error: d")
+    assert said.startswith(f"error: {path.partition('.')[0].replace('_', '-')} ")
     assert f" has no {path}, which {hook.needed_by} needs. Fix: " in said
 
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.internals import webserver
 from control_plane.planned_events import write_planned_events_at_once
+from control_plane.query_limits import limit_queries
 from control_plane.run_writes import write_runs_whole
 from control_plane.unreadable_runs import read_around_unreadable_runs
 
@@ -77,4 +78,5 @@ if __name__ == "__main__":
     read_around_unreadable_runs()
     write_runs_whole(webserver.shown_to_the_user)
     write_planned_events_at_once()
+    limit_queries()
     webserver.main()  # type: ignore[no-untyped-call]

@@ -1,5 +1,5 @@
-"""dagster-webserver, whose calls go to one server while a release is switched, and which reads a
-step's log in its location's folder alone."""
+"""dagster-webserver, whose calls go to one server while a release is switched, which reads a step's
+log in its location's folder alone, and which bounds what a query costs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from control_plane.internals.webserver import main, shown_to_the_user
 from control_plane.one_end import end_runs_once
 from control_plane.one_order import keep_one_order
 from control_plane.planned_events import write_planned_events_at_once
+from control_plane.query_limits import limit_queries
 from control_plane.run_writes import write_runs_whole
 from control_plane.unreadable_runs import read_around_unreadable_runs
 
@@ -21,4 +22,5 @@ if __name__ == "__main__":
     write_planned_events_at_once()
     end_runs_once()
     step_logs.keep_apart()
+    limit_queries()
     main()  # type: ignore[no-untyped-call]
