@@ -26,8 +26,8 @@ from sqlalchemy import Engine, event
 
 NewHome = Callable[[], str]
 FORK = Path(__file__).with_name("testing_fork.py")
-# What commands of Dagster import; the webserver is not everywhere.
-PRELOADED = ("dagster._cli", "dagster._daemon.cli", "dagster_webserver.cli")
+# They import most of what Dagster's commands do; not each project has the webserver.
+PRELOADED = ("dagster", "dagster_docker", "dagster_webserver.cli")
 
 
 @pytest.fixture(scope="session")
