@@ -48,7 +48,7 @@ import dagster as dg
 def leave_a_trace():
     Path(__file__).with_name("executed").touch()
 
-@dg.job
+@dg.job(executor_def=dg.in_process_executor)
 def job():
     leave_a_trace()
 
