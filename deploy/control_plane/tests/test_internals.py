@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import grpc
 import pytest
 from compose_run_launcher import internals as launcher_internals
 from compose_run_launcher.private_names import Hook, Incompatible, needed_by
+from compose_run_launcher.testing import Python
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
@@ -131,17 +131,14 @@ def test_an_import_that_fails_is_named() -> None:
         ),
     ],
 )
-def test_a_process_ends_with_one_line(module: str, gone: str, tmp_path: Path) -> None:
+def test_a_process_ends_with_one_line(
+    python: Python, module: str, gone: str, tmp_path: Path
+) -> None:
     workspace = tmp_path / "workspace.yaml"
     workspace.write_text("load_from: []\n")
     program = f"import runpy, sys\n{gone}\nrunpy.run_module({module!r}, run_name='__main__')"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, "--workspace", str(workspace)],
-        env={"DAGSTER_HOME": str(tmp_path), "PATH": "", "DAGSTER_DISABLE_TELEMETRY": "yes"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    home = {"DAGSTER_HOME": str(tmp_path), "PATH": "", "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    done = python(program, "--workspace", str(workspace), env=home)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines() or [""]
     assert line.startswith("error: dagster")

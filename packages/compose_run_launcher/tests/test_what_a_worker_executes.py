@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from dagster._serdes import serialize_value
 
 from compose_run_launcher import commands
 from compose_run_launcher.belongs import serialized
+from compose_run_launcher.testing import Completed, Python
 from compose_run_launcher.worker import (
     PROOF_TAG,
     REFUSED,
@@ -48,7 +48,7 @@ import dagster as dg
 def leave_a_trace():
     Path(__file__).with_name("executed").touch()
 
-@dg.job
+@dg.job(executor_def=dg.in_process_executor)
 def job():
     leave_a_trace()
 
@@ -93,25 +93,26 @@ def new_run(
     )
 
 
-def execute(instance: DagsterInstance, run: DagsterRun, folder: Path) -> Any:
+def execute(python: Python, instance: DagsterInstance, run: DagsterRun, folder: Path) -> Completed:
     """The worker's program in a process of its own, started for this location and its pointer."""
     code = commands.Code("analytics", sys.executable, (serialized(own_pointer(folder)),))
     command = commands.execute_run(code, serialize_value(instance.get_ref()), run.run_id, [])
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    program, *arguments = command[command.index("-c") + 1 :]
+    return python(program, *arguments, cwd=folder)
 
 
-def test_it_executes_its_own_run(stored: DagsterInstance, folder: Path) -> None:
+def test_it_executes_its_own_run(python: Python, stored: DagsterInstance, folder: Path) -> None:
     run = new_run(stored, "analytics", own_pointer(folder))
-    done = execute(stored, run, folder)
+    done = execute(python, stored, run, folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "executed").exists()
 
 
-def test_it_refuses_another_pointer(stored: DagsterInstance, folder: Path) -> None:
+def test_it_refuses_another_pointer(python: Python, stored: DagsterInstance, folder: Path) -> None:
     """The row was changed after the launch; test_what_is_foreign has all cases."""
     attack = CustomPointer(ModuleCodePointer("os", "system"), ["touch attacked"], [])
     run = new_run(stored, "elt", attack)
-    done = execute(stored, run, folder)
+    done = execute(python, stored, run, folder)
     assert done.returncode == REFUSED, done.stderr
     assert not (folder / "attacked").exists()
     assert f"refused: run {run.run_id}" in done.stderr.splitlines()[-1]

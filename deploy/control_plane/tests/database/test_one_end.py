@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 from compose_run_launcher import worker
+from compose_run_launcher.testing import Python
 from conftest import ADD_EVENT, SQL, NewRun, Postgres, execute
 from conftest import event as serialized
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
@@ -351,7 +350,9 @@ def test_another_refusal_is_no_second_end(postgres: Postgres) -> None:
         ("control_plane.webserver", "webserver.main = told"),
     ],
 )
-def test_each_process_that_ends_runs_begins_with_it(module: str, begins: str) -> None:
+def test_each_process_that_ends_runs_begins_with_it(
+    python: Python, module: str, begins: str
+) -> None:
     program = f"""
 import runpy, sys
 from control_plane.internals import webserver
@@ -364,7 +365,5 @@ def told():
 sys.argv[1:] = ["--workspace", "/dev/null"]
 runpy.run_module({module!r}, run_name="__main__")
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False
-    )
+    done = python(program)
     assert done.stderr.splitlines()[-1] == "with control_plane.one_end"

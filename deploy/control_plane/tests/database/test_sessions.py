@@ -172,6 +172,9 @@ def test_locations_leave_room_for_the_control_plane(postgres: Postgres) -> None:
             connection.close()
         limit = f"ALTER ROLE elt CONNECTION LIMIT {CONNECTIONS}"
         postgres.run("postgres", limit)
+    # The server notices a moment later that they are closed.
+    count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'elt'"
+    until(lambda: postgres.run("postgres", count)[0][0] < CONNECTIONS)
 
 
 def test_the_default_limit_of_pools_is_the_control_plane_s(

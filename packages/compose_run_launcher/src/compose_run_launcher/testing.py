@@ -1,16 +1,22 @@
 """Instances with a storage of their own, for tests: a pytest plugin.
 
-With `-p compose_run_launcher.testing` among pytest's options, tests have the fixture `new_home`.
+With `-p compose_run_launcher.testing` among pytest's options, tests have the fixtures `new_home`,
+and `python`, which runs a program in a process that has imported Dagster already.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib.util
+import json
+import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from alembic.config import Config
@@ -19,6 +25,9 @@ from dagster import instance_for_test
 from sqlalchemy import Engine, event
 
 NewHome = Callable[[], str]
+FORK = Path(__file__).with_name("testing_fork.py")
+# They import most of what Dagster's commands do; not each project has the webserver.
+PRELOADED = ("dagster", "dagster_docker", "dagster_webserver.cli")
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +47,57 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> NewHome:
         return str(shutil.copytree(template, home, dirs_exist_ok=True))
 
     return copy
+
+
+Completed = subprocess.CompletedProcess[str]
+
+
+class Python:
+    """Runs programs as `python -c` does, each in a process that has imported Dagster already."""
+
+    def __init__(self, calls: IO[str], codes: IO[str], folder: Path) -> None:
+        self._calls = calls
+        self._codes = codes
+        self._folder = folder
+
+    def __call__(
+        self,
+        program: str,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Exit code and output; the environment is ours where none is given."""
+        output = [self._folder / name for name in ("out", "err")]
+        for file in output:
+            file.write_text("")
+        call = {
+            "program": program,
+            "arguments": arguments,
+            "cwd": str(cwd or Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+            "out": str(output[0]),
+            "err": str(output[1]),
+        }
+        print(json.dumps(call), file=self._calls, flush=True)
+        code = int(self._codes.readline())
+        return Completed(["python"], code, *(file.read_text() for file in output))
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
+    """Runs programs as `python -W ignore -c` does, without the time that imports of Dagster take.
+
+    For tests of what a program does, not of what it imports, or in which order.
+    """
+    preloaded = [name for name in PRELOADED if importlib.util.find_spec(name.partition(".")[0])]
+    command = [sys.executable, "-W", "ignore", "-c", FORK.read_text(), *preloaded]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
+        if server.stdin is None or server.stdout is None or server.stdout.readline() != "ready\n":
+            pytest.fail("the process that imports Dagster ended")
+        yield Python(server.stdin, server.stdout, tmp_path_factory.mktemp("python"))
+        server.stdin.close()
 
 
 # What tests import makes hundreds of thousands of objects and no garbage: looking for some among
