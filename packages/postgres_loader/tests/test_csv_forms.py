@@ -157,14 +157,14 @@ def test_another_quote_than_declared_is_named(load_file: Load) -> None:
         load_file("fruit.csv", semicolons, other)
 
 
-def test_a_large_file_is_rewritten_chunk_by_chunk(
+def test_a_large_file_is_shared(
     warehouse: PostgresResource, load_file: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = dataclasses.replace(COMMAS, quote="'", null_words=("", "NULL"))
     line = ";'a\nb;c''d';1,25;NULL;2026-01-31;\n"
-    content = HEADER + "".join(f"{n}{line}" for n in range(20_000))
+    content = HEADER + "".join(f"{n}{line}" for n in range(60_000))
     monkeypatch.setattr(loading, "stage_good_rows", None)
-    assert load_file("fruit.csv", content.encode(), table).rows == 20_000
+    assert load_file("fruit.csv", content.encode(), table).rows == 60_000
     found = query(warehouse, "SELECT DISTINCT name, price::text, ratio, pieces FROM raw.fruit")
     assert found == [("a\nb;c'd", "1.25", None, None)]
     assert tables(warehouse) == ["fruit"]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gzip
-import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -39,7 +38,6 @@ PARQUET = parquet(
     ("name", "content"),
     [
         ("fruit.csv", OLD),
-        ("fruit.csv", OLD.removesuffix(b"\n")),
         ("FRUIT.CSV.GZ", gzip.compress(OLD)),
         ("fruit.csv.gz", gzip.compress(OLD[:40]) + gzip.compress(OLD[40:])),
         ("fruit.csv", OLD.decode().encode("utf-16")),
@@ -60,51 +58,6 @@ def test_formats(
     assert (result.rows, result.rejected, result.bytes_read) == (2, 0, len(content))
     picked = query(warehouse, "SELECT picked_at FROM raw.fruit ORDER BY id")
     assert picked == [(datetime(2026, 1, 1, tzinfo=UTC),), (None,)]
-
-
-# Several chunks of a stream, which end anywhere in a record, and several row groups of Parquet.
-NAME = 'fig, "the\nbig"\r\none ' + "🍎" * 60
-MANY = [(n, f"{NAME}{n}", n % 7 or None) for n in range(3000)]
-IDS, NAMES, WEIGHTS = map(list, zip(*MANY, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        (
-            "fruit.csv",
-            HEADER
-            + "".join(
-                '{},"{}",{},\n'.format(n, name.replace('"', '""'), weight or "")
-                for n, name, weight in MANY
-            ).encode(),
-        ),
-        (
-            "fruit.jsonl",
-            "\n".join(
-                json.dumps({"id": n, "name": name, "weight_g": weight}, ensure_ascii=False)
-                for n, name, weight in MANY
-            ).encode(),
-        ),
-        (
-            "fruit.parquet",
-            parquet(
-                {"id": IDS, "name": NAMES, "weight_g": WEIGHTS, "picked_at": pa.nulls(len(MANY))},
-                row_group_size=1000,
-            ),
-        ),
-    ],
-    ids=["csv", "jsonl", "parquet"],
-)
-def test_all_rows_of_a_long_file_arrive_once(
-    warehouse: PostgresResource, load_file: LoadFile, name: str, content: bytes
-) -> None:
-    result = load_file(name, content)
-    assert (result.rows, result.inserted) == (len(MANY), len(MANY))
-    assert rows(warehouse) == MANY
-    again = load_file(name, content)
-    assert (again.rows, again.changed) == (len(MANY), False)
-    assert tables(warehouse) == ["fruit"]
 
 
 @pytest.mark.parametrize(

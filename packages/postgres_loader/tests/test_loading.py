@@ -118,45 +118,6 @@ def test_bad_files_are_explained_and_change_nothing(
     assert tables(warehouse) == ["fruit"]
 
 
-@pytest.mark.parametrize(
-    ("row", "complaint"),
-    [
-        (b"3,plum,many,\n", 'line 4, column weight_g: .* type integer: "many"'),
-        (b"2,plum,1,\n", "line 4, column id: key 2 is there twice"),
-        (b'3,"plum,1,\n', "line 4: unterminated CSV quoted field"),
-        (b"\\.\n", "would end the load"),
-    ],
-)
-def test_a_bad_first_load_leaves_nothing(
-    warehouse: PostgresResource, load_csv: Load, row: bytes, complaint: str
-) -> None:
-    with pytest.raises(BadInput, match=complaint):
-        load_csv(OLD + row, max_rejected_share=0.0)
-    assert tables(warehouse) == []
-
-
-def test_a_first_load_makes_the_declared_table(warehouse: PostgresResource, load_csv: Load) -> None:
-    load_csv(OLD)
-    columns = query(
-        warehouse,
-        """
-        SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull,
-            col_description(attrelid, attnum)
-        FROM pg_attribute WHERE attrelid = 'raw.fruit'::regclass AND attnum > 0 ORDER BY attnum
-        """,
-    )
-    assert columns == [(c.name, c.type, c.nullable, c.description) for c in FRUIT.columns]
-    table = query(
-        warehouse,
-        """
-        SELECT relpersistence::text, obj_description(pg_class.oid), pg_get_constraintdef(key.oid)
-        FROM pg_class JOIN pg_constraint AS key ON conrelid = pg_class.oid AND contype = 'p'
-        WHERE pg_class.oid = 'raw.fruit'::regclass
-        """,
-    )
-    assert table == [("p", "Fruit.", "PRIMARY KEY (id)")]
-
-
 def test_zero_rows_are_fine_where_declared(warehouse: PostgresResource, load_csv: Load) -> None:
     load_csv(OLD)
     load_csv(HEADER, dataclasses.replace(FRUIT, may_be_empty=True))

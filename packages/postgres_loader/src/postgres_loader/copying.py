@@ -6,7 +6,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader.ddl import names
 from postgres_loader.sources import CopySource
-from postgres_loader.sources.base import RowError
+from postgres_loader.sources.base import RowError, Stream
 from postgres_loader.sources.streams import CHUNK_BYTES
 
 
@@ -19,18 +19,32 @@ def copy(cursor: Cursor, relation: sql.Identifier, source: CopySource) -> int:
 
     Raises BadData as soon as there is a row that cannot be stored, and what the source raises.
     """
-    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH ({}, ENCODING 'UTF8')").format(
-        relation, names(source.columns), sql.SQL(source.copy_options)
-    )
     try:
-        # The stub asks for readline(), which psycopg2 never calls.
-        cursor.copy_expert(statement, source, size=CHUNK_BYTES)  # type: ignore[arg-type]
+        return copy_stream(cursor, relation, source, source, source.copy_options)
     except psycopg2.Error as error:
-        # Of a failure of the source, the driver passes on no more than the words.
-        if isinstance(source.failure, RowError):
-            raise BadData(str(source.failure)) from None
-        raise source.failure or judged(error) from None
+        raise cause(error, source) from None
+
+
+def copy_stream(
+    cursor: Cursor, relation: sql.Identifier, source: CopySource, stream: Stream, options: str
+) -> int:
+    """COPY a stream, or a part of one, of a source's columns; returns the number of rows.
+
+    Raises what the driver raises.
+    """
+    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH ({}, ENCODING 'UTF8')").format(
+        relation, names(source.columns), sql.SQL(options)
+    )
+    # The stub asks for readline(), which psycopg2 never calls.
+    cursor.copy_expert(statement, stream, size=CHUNK_BYTES)  # type: ignore[arg-type]
     return int(cursor.rowcount)
+
+
+def cause(error: psycopg2.Error, source: CopySource) -> Exception:
+    """What to raise for an error of a COPY: the source's own failure, if that is behind it."""
+    if isinstance(source.failure, RowError):
+        return BadData(str(source.failure))
+    return source.failure or judged(error)
 
 
 def judged(error: psycopg2.Error) -> Exception:

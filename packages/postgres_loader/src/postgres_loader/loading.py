@@ -15,6 +15,7 @@ from postgres_loader.copying import BadData
 from postgres_loader.days import Scope
 from postgres_loader.ddl import Conformed, conform, conforms, exists, fill, names
 from postgres_loader.errors import RejectedRow, WarehouseUnavailable
+from postgres_loader.filling import drop_shared
 from postgres_loader.gathering import OpenSource, gather
 from postgres_loader.merging import Merge, Merged, Missing, refuse_outside
 from postgres_loader.outages import warehouse_error
@@ -22,7 +23,7 @@ from postgres_loader.progress import SILENT, Progress
 from postgres_loader.ranges import Range, Window
 from postgres_loader.rejects import keep, stage_good_rows
 from postgres_loader.sources import CopySource
-from postgres_loader.staging import Staged, refuse_no_rows, related, stage
+from postgres_loader.staging import Staged, refuse_no_rows, related, shared_relation, stage
 from postgres_loader.tables import Table
 from postgres_loader.times import date_style
 from postgres_loader.versions import version
@@ -30,6 +31,8 @@ from postgres_loader.versions import version
 __all__ = ["LoadResult", "Window", "load"]
 
 PREVIEW_ROWS = 5
+# Of a table's name: the lock that its loads take.
+_LOCK = "hashtextextended(%s, 0)"
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,9 @@ def load(
     level; that is why rows are merged rather than the table truncated or swapped, and it also
     lets views depend on the table. Only a load that changes the table's columns makes them wait.
 
-    Commits at the end, and nothing before: after a failure all is rolled back and as it was.
-    Raises BadInput for what is wrong with the source, WarehouseError for what the warehouse
-    refused.
+    Commits at the end, and nothing before: after a failure all is rolled back and as it was. A
+    process that is killed may leave `<table>__loading`, which the next load drops. Raises
+    BadInput for what is wrong with the source, WarehouseError for what the warehouse refused.
     """
     if missing == "mark" and not table.marks_missing:
         raise ValueError(f"{table.name} is declared without marks_missing")
@@ -127,9 +130,7 @@ def load(
             connection.rollback()
             return _load(connection, schema, table, sources, options, careful=True)
     except BaseException as error:
-        # A lost connection has nothing to roll back, and the first error is the one to see.
-        with contextlib.suppress(psycopg2.Error):
-            connection.rollback()
+        _clean_up(connection, sql.Identifier(schema, table.name))
         if isinstance(error, psycopg2.Error):
             raise warehouse_error(f"{schema}.{table.name}", error) from None
         raise
@@ -160,11 +161,12 @@ def _load(
         # last has also read last.
         options.progress.doing(f"waiting for another load of {name} to end")
         _begin(cursor, name, options.lock_timeout_s, date_style(table))
+        alone = len(sources) == 1
         if options.scope:
             options = options._replace(window=options.scope.begin(cursor, target))
         window = options.window
         exact = isinstance(window, Window) and window.exact
-        direct = window is None and len(sources) == 1
+        direct = window is None and alone
 
         def stage_one(source: CopySource) -> Staged:
             options.progress.reading(source, careful=careful)
@@ -172,7 +174,7 @@ def _load(
                 share = options.max_rejected_share
                 staged = stage_good_rows(cursor, target, table, source, share)
             else:
-                staged = stage(cursor, target, table, source, direct=direct)
+                staged = stage(cursor, target, table, source, direct=direct, alone=alone)
                 source.verify()
                 keep(cursor, target, source.uri, None)
             refuse_no_rows(staged, source, target, table, of_a_day=exact)
@@ -183,6 +185,7 @@ def _load(
 
         gathered = gather(cursor, target, table, sources, stage_one)
         staged = gathered.staged
+        drop_shared(cursor, shared_relation(target))
         if options.scope and not staged.direct:
             missing = "keep" if options.scope.keeps_missing else options.missing
             window = options.scope.settle(cursor, target)
@@ -262,12 +265,24 @@ def _begin(cursor: Cursor, name: str, lock_timeout_s: int, date_style: str) -> N
     for setting, value in settings.items():
         cursor.execute("SELECT set_config(%s, %s, true)", (setting, value))
     try:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+        cursor.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", (name,))
     except errors.LockNotAvailable:
         raise WarehouseUnavailable(
             f"{name}: another load has been running for more than {lock_timeout_s} s; "
             "try again later"
         ) from None
+
+
+def _clean_up(connection: Connection, target: sql.Identifier) -> None:
+    """Roll back, and drop what is outside of the transaction, unless the connection is lost."""
+    with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+        connection.rollback()
+        cursor.execute("SET LOCAL lock_timeout = '10s'")
+        # Who has the lock now is another load, and what is there is that one's.
+        cursor.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK})", (".".join(target.strings),))
+        if cursor.fetchone() == (True,):
+            drop_shared(cursor, shared_relation(target))
+        connection.commit()
 
 
 def _preview(cursor: Cursor, target: sql.Identifier, table: Table) -> list[tuple[Any, ...]]:

@@ -9,8 +9,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from postgres_loader import times
 from postgres_loader.copying import BadData, copy, judged
-from postgres_loader.ddl import add_key, conforms, describe, exists, make, table_columns
+from postgres_loader.ddl import add_key, conforms, describe, exists, table_columns
 from postgres_loader.errors import BadInput, RejectedRow
+from postgres_loader.filling import fill_new
 from postgres_loader.sources import CopySource
 from postgres_loader.sources.base import MORE
 from postgres_loader.tables import Column, Table
@@ -41,21 +42,34 @@ def related(target: sql.Identifier, purpose: str) -> sql.Identifier:
     return sql.Identifier(schema, f"{name}__{purpose}")
 
 
+def shared_relation(target: sql.Identifier) -> sql.Identifier:
+    """Name of the relation that sessions fill together, and that others see while they do."""
+    return related(target, "loading")
+
+
 def stage(
-    cursor: Cursor, target: sql.Identifier, table: Table, source: CopySource, *, direct: bool
+    cursor: Cursor,
+    target: sql.Identifier,
+    table: Table,
+    source: CopySource,
+    *,
+    direct: bool,
+    alone: bool,
 ) -> Staged:
     """COPY all rows into the staging or, if `direct` and that is possible, into the table.
 
+    Where the source is `alone` in its transaction, two sessions may share the work.
     Raises BadData as soon as there is a row that cannot be stored, and what the source raises.
     """
     wanted = {*table.column_names, *source.extra}
+    shared = shared_relation(target) if alone else None
     if direct and wanted == set(source.columns) and _is_empty(cursor, target, table, source.extra):
-        rows = _copy_directly(cursor, target, table, source)
+        rows = _copy_directly(cursor, target, table, source, shared)
         _check_times(cursor, target, table)
         return Staged(rows, source.extra, direct=True)
     staging = related(target, "staging")
-    make(cursor, staging, staging_columns(table, source.columns), unlogged=True)
-    rows = copy(cursor, staging, source)
+    columns = staging_columns(table, source.columns)
+    rows = fill_new(cursor, staging, columns, source, unlogged=True, shared=shared)
     _check_times(cursor, staging, table)
     try:
         extra = source.extra + spread(cursor, staging, source)
@@ -142,12 +156,17 @@ def _is_empty(cursor: Cursor, target: sql.Identifier, table: Table, extra: Seque
     return cursor.fetchone() == (True,)
 
 
-def _copy_directly(cursor: Cursor, target: sql.Identifier, table: Table, source: CopySource) -> int:
+def _copy_directly(
+    cursor: Cursor,
+    target: sql.Identifier,
+    table: Table,
+    source: CopySource,
+    shared: sql.Identifier | None,
+) -> int:
     if exists(cursor, target):
         return copy(cursor, target, source)
     columns = table_columns(table, source.extra)
-    make(cursor, target, columns)
-    rows = copy(cursor, target, source)
+    rows = fill_new(cursor, target, columns, source, unlogged=False, shared=shared)
     try:
         cursor.execute(add_key(target, table))
     except psycopg2.Error as error:

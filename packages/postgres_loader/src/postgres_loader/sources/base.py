@@ -41,7 +41,13 @@ class RowError(BadInput):
     """One row cannot be read; the others may be fine."""
 
 
-class CopySource(Protocol):
+class Stream(Protocol):
+    """What COPY reads from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class CopySource(Stream, Protocol):
     """Rows, either as a stream for COPY, or one by one with their places: not both.
 
     Attributes:
@@ -51,6 +57,9 @@ class CopySource(Protocol):
         extra: those of the columns that are not declared and are to be added to the table.
         new_columns: names of all that was met so far and is not declared.
         copy_options: COPY's options for the stream's format.
+        rest_options: the same for a part of the stream that is not its beginning.
+        newline: what ends a record.
+        quote: what opens and closes a quotation, in which newlines end nothing; may be empty.
         bytes_read: size of what was read so far, as it is stored, headers included.
         size: the same of all there is; None where that is not known.
         decimal_commas: names of the columns in whose texts of `rows()` numbers have a comma.
@@ -60,6 +69,8 @@ class CopySource(Protocol):
     uri: str
     columns: tuple[str, ...]
     extra: tuple[str, ...]
+    newline: bytes
+    quote: bytes
     size: int | None
     decimal_commas: tuple[str, ...]
     failure: Exception | None
@@ -68,13 +79,13 @@ class CopySource(Protocol):
     def copy_options(self) -> str: ...
 
     @property
+    def rest_options(self) -> str: ...
+
+    @property
     def bytes_read(self) -> int: ...
 
     @property
     def new_columns(self) -> tuple[str, ...]: ...
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next part of the stream, of about any size; nothing at the end."""
 
     def rows(self) -> Iterator[Row | BadRow]:
         """The rows, checked for nothing but their form. Raises BadInput."""
@@ -91,7 +102,9 @@ class CopySource(Protocol):
 class TextSource:
     """Base of sources that make the lines of COPY's text format themselves."""
 
-    copy_options = "FORMAT text"
+    copy_options = rest_options = "FORMAT text"
+    newline = b"\n"
+    quote = b""
     extra: tuple[str, ...] = ()
     new_columns: tuple[str, ...] = ()
     size: int | None = None

@@ -57,17 +57,17 @@ class CsvSource:
             size = self.bytes_read
             raise BadInput(uri, f"the file is empty, not even a header is there ({size} bytes)")
         self._table = table
-        self._quote = table.quote.encode()
+        self.quote = table.quote.encode()
         if kind := kind_of(self._pending):
             raise BadInput(uri, f"this is not CSV but {kind}")
-        header, header_bytes = self._header()
+        header, self.newline, header_bytes = self._header()
         self._take_columns(header, table)
         self._last_bytes = b"\n"
         self._dialect = Dialect(table, self.columns)
         self.decimal_commas = self._dialect.decimal_commas
         self._rewritten = in_chunks(self._rewrite()) if self._dialect.rewrites else None
         self._times = TimesCheck(
-            csv_rows(self.columns, table), uri, skip=header_bytes, quote=self._quote
+            csv_rows(self.columns, table), uri, skip=header_bytes, quote=self.quote
         )
 
     @property
@@ -77,7 +77,11 @@ class CsvSource:
     @property
     def copy_options(self) -> str:
         # COPY reads the header too, and so counts lines as the file has them.
-        return f"{self._dialect.copy_options}, HEADER"
+        return f"{self.rest_options}, HEADER"
+
+    @property
+    def rest_options(self) -> str:
+        return self._dialect.copy_options
 
     def read(self, size: int = -1, /) -> bytes:
         try:
@@ -151,7 +155,7 @@ class CsvSource:
         for line, content in enumerate(any_lines(self.uri, stream), start=1):
             record.append(content)
             size += len(content)
-            quoted ^= content.count(self._quote) % 2 == 1
+            quoted ^= content.count(self.quote) % 2 == 1
             if not quoted:
                 yield begin, b"".join(record)
                 begin, size, record = line + 1, 0, []
@@ -161,12 +165,12 @@ class CsvSource:
             reason = "unterminated CSV quoted field: here, or before, a quote is not closed"
             raise BadInput(self.uri, reason, line=begin)
 
-    def _header(self) -> tuple[list[str], int]:
-        """The names, and the header's size in bytes."""
+    def _header(self) -> tuple[list[str], bytes, int]:
+        """The names, what ends the lines, and the header's size in bytes."""
         record, table = b"", self._table
         for line in self._pending.splitlines(keepends=True):
             record += line
-            if record.count(self._quote) % 2 == 0:
+            if record.count(self.quote) % 2 == 0:
                 break
         if record == self._pending and len(record) >= HEADER_LIMIT_BYTES:
             reason = f"no header line within the first {HEADER_LIMIT_BYTES} bytes"
@@ -187,7 +191,7 @@ class CsvSource:
         except csv.Error as error:
             found = hint(table, record.decode().strip().split(table.delimiter))
             raise BadInput(self.uri, f"the header cannot be read: {error}{found}", line=1) from None
-        return header, len(record)
+        return header, b"\r" if record.endswith(b"\r") else b"\n", len(record)
 
     def _take_columns(self, header: Sequence[str], table: Table) -> None:
         check_count(self.uri, len(header))
