@@ -8,6 +8,7 @@ from harness import FINAL, Stack, until
 from landing import put
 from runs import Begun, Run, imports, launch, load
 
+
 @pytest.mark.long
 def test_a_bad_number_is_named_and_the_table_stays(stack: Stack) -> None:
     original = stack.folder / "code_locations/elt/src/elt/defs/data/products.csv"
