@@ -32,9 +32,13 @@ import time
 import dagster as dg
 
 
+def addresses(name: str) -> set[str]:
+    return {address[4][0] for address in socket.getaddrinfo(name, None)}
+
+
 def die_when_live() -> None:
-    own = {address[4][0] for address in socket.getaddrinfo(socket.gethostname(), None)}
-    while not own & {address[4][0] for address in socket.getaddrinfo("elt", None)}:
+    # Its own addresses are asked for each time: it may get others with the service's name.
+    while not addresses(socket.gethostname()) & addresses("elt"):
         time.sleep(0.05)
     os._exit(3)
 
