@@ -1,6 +1,6 @@
 """How fast runs start, go and end: Dagster's documented compose setup, and this project.
 
-    bench/run launch_speed [--launches 9] [--row 20] [--drain 50]
+    bench/run launch_speed [--launches 9] [--row 20] [--drain 50] [--loads 3]
 
 Prints a table, and writes it to docs/launch-speed.json. All times in seconds, medians. The
 stacks run one after the other, each alone on the machine.
@@ -90,8 +90,26 @@ def drain(stack: Stack, count: int) -> dict[str, float]:
     }
 
 
-def measure(stack: Any, launches: int, row: int, count: int) -> dict[str, Any]:
+def events(stack: Stack, loads: int) -> dict[str, float]:
+    """An op that writes 10,000 log messages, alone on the machine: its seconds, whose CPU it is."""
+    quiet(stack)
+    usage = Usage(stack)
+    taken = []
+    for _ in range(loads):
+        run = start(stack, "jobs", "events_job")
+        ended = run.wait(seconds=600)
+        taken.append(ended["endTime"] - ended["startTime"])
+    print(f"  10,000 events: {[round(value, 2) for value in taken]}", flush=True)
+    used = usage.since()
+    return {
+        "10,000 events": statistics.median(taken),
+        **{f"10,000 events, CPU s {who}": used[who] / loads for who in ("all", "postgres")},
+    }
+
+
+def measure(stack: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures of one stack."""
+    launches, row, count = arguments.launches, arguments.row, arguments.drain
     found: dict[str, Any] = {}
     with running(stack):
         for title, location, job in JOBS:
@@ -103,6 +121,7 @@ def measure(stack: Any, launches: int, row: int, count: int) -> dict[str, Any]:
                 found[f"{title}: {what}"] = statistics.median(column)
                 print(f"  {title}: {what}: {[round(value, 2) for value in column]}", flush=True)
         found |= in_a_row(stack, row)
+        found |= events(stack, arguments.loads) if arguments.loads else {}
         quiet(stack)
         found["idle memory of all containers, MiB"] = memory(stack)
         found |= {f"drain: {name}": value for name, value in drain(stack, count).items()}
@@ -142,6 +161,7 @@ def main() -> int:
     parser.add_argument("--launches", type=int, default=9)
     parser.add_argument("--row", type=int, default=20)
     parser.add_argument("--drain", type=int, default=50)
+    parser.add_argument("--loads", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="some of: baseline, standby, cold")
     arguments = parser.parse_args()
     results: dict[str, dict[str, Any]] = {}
@@ -154,7 +174,7 @@ def main() -> int:
         for name, stack in stacks.items():
             if not arguments.only or name in arguments.only:
                 print(name, flush=True)
-                results[name] = measure(stack, arguments.launches, arguments.row, arguments.drain)
+                results[name] = measure(stack, arguments)
     print(json.dumps(results, indent=1))
     if len(results) == len(stacks):
         machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Linux {platform.release()}"

@@ -23,3 +23,19 @@ def one_op_job() -> None:
 def four_op_job() -> None:
     """Four ops in a row."""
     following.alias("fourth")(following.alias("third")(following.alias("second")(first())))
+
+
+EVENTS = 10_000
+
+
+@dg.op
+def many_events(context: dg.OpExecutionContext) -> None:
+    """Writes a log message as often as the size of the measurement says."""
+    for number in range(EVENTS):
+        context.log.info(f"message {number}")
+
+
+@dg.job
+def events_job() -> None:
+    """One op with many events."""
+    many_events()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from downtime import check_ticks, no_call_fails
 from harness import FULL, Stack, until
 from releases import (
     JOB,
@@ -30,6 +32,8 @@ class First:
     containers: dict[str, str]
     original: str
     outcome: dict[str, Any]
+    since: float
+    """When it was live, in seconds since the epoch."""
 
     @property
     def release(self) -> str:
@@ -38,11 +42,15 @@ class First:
 
 @pytest.fixture(scope="module")
 def first(stack: Stack) -> First:
-    """Shipped by `stackctl deploy`."""
+    """Shipped by `stackctl deploy` while others work."""
     original(stack)
     before = containers(stack), live(stack)
     write_release(stack, "first")
-    return First(*before, deploy(stack))
+    with no_call_fails(
+        stack, 1, lambda: launch(stack, "elt", "__ASSET_JOB", assets=["products_table"])
+    ):
+        outcome = deploy(stack)
+    return First(*before, outcome, time.time())
 
 
 @pytest.fixture(scope="module")
@@ -94,24 +102,11 @@ def test_what_compose_ships_is_live_and_there_is_nothing_to_do(stack: Stack, sec
     assert containers(stack) == shipped
 
 
-def test_a_difference_is_shown_and_nothing_is_shipped(stack: Stack, second: str) -> None:
-    before, image = containers(stack), stack.inspect(f"{stack.project}/elt:live")["Id"]
-    code = JOB.format(marker="not shipped").replace("release_job", "other_job")
-    write(stack, code + "\n\n@dg.asset\ndef my_analytics_asset() -> None: ...\n")
-    said = stackctl(stack, "diff", "elt", "--allow-clash")
-    assert said.code == 0, said.text
-    assert "also defined elsewhere: asset my_analytics_asset (analytics)" in said.text
-    assert "+ job other_job" in said.text
-    assert "- job release_job" in said.text
-    assert containers(stack) == before
-    assert len(of_elt(stack)) == 1
-    assert stack.inspect(f"{stack.project}/elt:live")["Id"] == image
-
-
 def test_back_to_the_release_before_and_to_a_named_one(
     stack: Stack, first: First, second: str
 ) -> None:
-    said = stack.run("make", "rollback", "LOCATION=elt")
+    with no_call_fails(stack, 1, lambda: launch(stack, "elt", "release_job")):
+        said = stack.run("make", "rollback", "LOCATION=elt")
     assert live(stack) == first.release, said
     run = launch(stack, "elt", "release_job")
     run.wait()
@@ -125,6 +120,20 @@ def test_back_to_the_release_before_and_to_a_named_one(
     assert (now["release"], now["how"]) == (wanted, "rollback")
     assert now["by"]
     assert wanted in stack.run("make", "releases", "LOCATION=elt")
+
+
+def test_a_difference_is_shown_and_nothing_is_shipped(stack: Stack, second: str) -> None:
+    before, image = containers(stack), stack.inspect(f"{stack.project}/elt:live")["Id"]
+    code = JOB.format(marker="not shipped").replace("release_job", "other_job")
+    write(stack, code + "\n\n@dg.asset\ndef my_analytics_asset() -> None: ...\n")
+    said = stackctl(stack, "diff", "elt", "--allow-clash")
+    assert said.code == 0, said.text
+    assert "also defined elsewhere: asset my_analytics_asset (analytics)" in said.text
+    assert "+ job other_job" in said.text
+    assert "- job release_job" in said.text
+    assert containers(stack) == before
+    assert len(of_elt(stack)) == 1
+    assert stack.inspect(f"{stack.project}/elt:live")["Id"] == image
 
 
 @pytest.mark.parametrize(
@@ -143,3 +152,7 @@ def test_what_cannot_be_shipped_is_named(stack: Stack, arguments: list[str], wor
     assert words in said.text
     assert "Traceback" not in said.text
     assert containers(stack) == before
+
+
+def test_no_tick_was_lost_by_any_of_it(stack: Stack, first: First) -> None:
+    check_ticks(stack, first.since)
