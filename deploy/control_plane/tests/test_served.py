@@ -85,3 +85,21 @@ def test_one_that_is_right_again_is_left_alone(
     for _ in range(50):
         file.follow()
     assert elt.asked == 2
+
+
+def test_it_is_complete_when_all_are_loaded_from_what_serves(
+    locations: dict[str, Location | None], tmp_path: Path
+) -> None:
+    context: Any = Context()
+    file = ServedFile(context, tmp_path / "served.json")
+    assert not file.complete()
+    locations |= {"elt": (elt := Location("elt:1")), "analytics": None}
+    file.follow()
+    assert not file.complete()
+    locations["analytics"] = Location("analytics:1")
+    file.follow()
+    assert file.complete()
+    elt.other_serves = True
+    file._ask_at = 0
+    file.follow()
+    assert not file.complete()

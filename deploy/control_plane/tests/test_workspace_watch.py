@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
+from control_plane import workspace_watch
 from control_plane.workspace_watch import PromptRefresh
 
 
@@ -61,3 +64,23 @@ def test_the_usual_minute_stays(tmp_path: Path) -> None:
     controller = Controller()
     PromptRefresh(path, controller.check)(time.time() - 61)
     assert controller.refreshed == 1
+
+
+def test_what_is_served_is_not_read_again_each_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But when one is not loaded; and now and then, whatever is said."""
+    path = tmp_path / "workspace.yaml"
+    path.write_text("a")
+    controller, served = Controller(), [True]
+    prompt = PromptRefresh(path, controller.check, lambda: served[0])
+    long_ago = time.time() - 61
+    assert prompt(long_ago) > long_ago
+    assert controller.refreshed == 0
+    served[0] = False
+    prompt(long_ago)
+    assert controller.refreshed == 1
+    served[0] = True
+    monkeypatch.setattr(workspace_watch, "_AT_LATEST_S", -1)
+    prompt(time.time())
+    assert controller.refreshed == 2

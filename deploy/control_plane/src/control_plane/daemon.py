@@ -95,9 +95,11 @@ def main(
             Retries(instance, partial(workspace_of, controller)).take_over()
             if limit:
                 limits.start()
-            if served is not None:
-                ServedFile(workspace_of(controller), served).start()
-            refresh = PromptRefresh(workspace, controller.check_workspace_freshness)
+            file = served and ServedFile(workspace_of(controller), served)
+            if file:
+                file.start()
+            check = controller.check_workspace_freshness
+            refresh = PromptRefresh(workspace, check, file.complete if file else None)
             check_freshness_by(controller, refresh)
             controller.check_daemon_loop()
 

@@ -48,6 +48,11 @@ class ServedFile(Endless):
         self._ask_at = time.monotonic()
         self._written: dict[str, str | None] | None = None
 
+    def complete(self) -> bool:
+        """Whether all locations are loaded, and each one from the server that served it last."""
+        written = self._written
+        return written is not None and None not in written.values() and not self._stale
+
     def follow(self) -> None:
         """Look twice a second at what is loaded."""
         self._look()

@@ -1,4 +1,4 @@
-"""The daemon follows its workspace file within seconds."""
+"""The daemon follows its workspace file within seconds, and loads what is loaded no more."""
 
 from __future__ import annotations
 
@@ -9,31 +9,47 @@ from pathlib import Path
 
 from control_plane.internals.daemon import RELOAD_WORKSPACE_INTERVAL
 
+# By then all is read anew, whatever was not noticed.
+_AT_LATEST_S = 600.0
+
 logger = logging.getLogger(__name__)
 
 
 class PromptRefresh:
     """Wraps the controller's ``check_workspace_freshness``, which it calls every 5 seconds.
 
-    Dagster's own reads the workspace once a minute. This one makes it overdue as soon as the
-    file has changed; whatever goes wrong then is judged by Dagster's own rules.
+    Dagster's own reads the workspace and all definitions once a minute, which is a quarter of what
+    an idle daemon and its code servers do. This one makes it overdue as soon as the file has
+    changed, and leaves it out while ``all_are_served`` says that what is loaded is what serves;
+    whatever goes wrong is judged by Dagster's own rules.
     """
 
-    def __init__(self, workspace: Path, check: Callable[[float], float]) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        check: Callable[[float], float],
+        all_are_served: Callable[[], bool] | None = None,
+    ) -> None:
         self._workspace = workspace
         self._check = check
+        self._all_are_served = all_are_served
         self._seen = self._stamp()
+        self._read_at = time.monotonic()
 
     def __call__(self, last_workspace_update_time: float) -> float:
-        """Refresh if that is due; when it was done last, in seconds of Unix time."""
+        """Refresh if that is due; when all was up to date last, in seconds of Unix time."""
         stamp = self._stamp()
-        if stamp == self._seen:
+        late = time.monotonic() - self._read_at > _AT_LATEST_S
+        if stamp == self._seen and not late:
+            if self._all_are_served and self._all_are_served():
+                return time.time()
             return self._check(last_workspace_update_time)
         overdue = min(last_workspace_update_time, time.time() - RELOAD_WORKSPACE_INTERVAL - 1)
         refreshed = self._check(overdue)
         if refreshed > overdue:
-            self._seen = stamp
-            logger.info("the workspace file has changed, and was read")
+            if stamp != self._seen:
+                logger.info("the workspace file has changed, and was read")
+            self._seen, self._read_at = stamp, time.monotonic()
         # A refresh that failed is tried again, and counts as late from the last good one on.
         return refreshed if refreshed > overdue else last_workspace_update_time
 
