@@ -170,6 +170,16 @@ BEGIN
     RETURN OLD;
 END $$;
 
+-- The daemon listens (queue_signal.py), so that a run need not wait until it looks again.
+CREATE OR REPLACE FUNCTION control.tell_queue() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    NOTIFY queued_runs;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER tell_queue AFTER INSERT OR UPDATE OF status ON runs
+    FOR EACH ROW WHEN (NEW.status = 'QUEUED') EXECUTE FUNCTION control.tell_queue();
 CREATE OR REPLACE TRIGGER bound_run BEFORE INSERT ON runs
     FOR EACH ROW EXECUTE FUNCTION control.bound_run();
 CREATE OR REPLACE TRIGGER guard_run BEFORE UPDATE ON runs

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 from sqlalchemy.exc import OperationalError
 
@@ -23,6 +24,7 @@ from control_plane.internals.daemon import (
     QueuedRunCoordinatorDaemon,
     create_daemons_from_instance,
 )
+from control_plane.queue_signal import QueueSignal
 from control_plane.runs import location_of
 from control_plane.unreadable_runs import fail, why_unreadable
 
@@ -44,10 +46,10 @@ _MOST_LAUNCHES = 64
 class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
     """Between two rounds Dagster's own sleeps half a second at least, its whole interval else.
 
-    This one asks ten times a second whether a run waits, by one indexed query, and begins the
-    next round when one does; and after the interval in any case. It lets a burst start in
-    portions rather than at once, and code locations in turn. A round does not wait for its
-    launches. ``refusal`` says why a run may not begin; that one is failed.
+    This one begins the next round when the database says that a run was queued, and after the
+    interval in any case. It lets a burst start in portions rather than at once, and code locations
+    in turn. A round does not wait for its launches. ``refusal`` says why a run may not begin; that
+    one is failed.
     """
 
     def __init__(
@@ -67,16 +69,26 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
     ) -> Generator[Any, None, None]:
         """Rounds and pauses, for ever."""
         instance = workspace_process_context.instance
+        signal = QueueSignal.of(instance)
         while True:
             yield from self.run_iteration(workspace_process_context)
             until = time.monotonic() + self.interval_seconds
             left_over = self._has_waiting_runs(instance)
+            looked = time.monotonic()
             while True:
-                shutdown_event.wait(_LOOK_WHEN_FULL_S if left_over else _LOOK_S)
+                if left_over:
+                    shutdown_event.wait(_LOOK_WHEN_FULL_S)
+                    may_have_come = True
+                else:
+                    may_have_come = _may_have_come(signal, shutdown_event, looked)
                 # Only here can the daemon be told to end: a round without runs yields nothing.
                 yield None
-                if left_over or time.monotonic() >= until or self._has_waiting_runs(instance):
+                if left_over or time.monotonic() >= until:
                     break
+                if may_have_come:
+                    looked = time.monotonic()
+                    if self._has_waiting_runs(instance):
+                        break
 
     def _has_waiting_runs(self, instance: DagsterInstance) -> bool:
         """Whether a queued run waits for a round: one that is not being launched already."""
@@ -179,6 +191,24 @@ class PromptQueueDaemon(QueuedRunCoordinatorDaemon):
         except Exception as error:
             fail(instance, run, f"The run cannot be taken from the queue: {error}")
             return False
+
+
+def _may_have_come(
+    signal: QueueSignal | None, shutdown_event: threading.Event, looked: float
+) -> bool:
+    """Wait until a run may have been queued, or for half a second.
+
+    At most ten times a second since ``looked`` (monotonic): any role can send such signals.
+    """
+    came = signal is None
+    if signal is not None:
+        try:
+            came = signal.wait(_LOOK_WHEN_FULL_S)
+        except psycopg2.Error:
+            came = True
+    if came:
+        shutdown_event.wait(looked + _LOOK_S - time.monotonic())
+    return came
 
 
 @dataclass(frozen=True)
