@@ -69,7 +69,7 @@ def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]
         ("packages/unused/src/unused/__init__.py", set()),
         ("deploy/code_location/Dockerfile", LOCATIONS),
         ("deploy/code_location/Dockerfile.dockerignore", LOCATIONS),
-        ("deploy/code_location/probe.py", LOCATIONS),
+        ("deploy/code_location/probe", LOCATIONS),
         ("deploy/code_location/entrypoint", LOCATIONS | CONTROL_PLANE),
         ("deploy/control_plane/Dockerfile", CONTROL_PLANE),
         ("deploy/control_plane/Dockerfile.dockerignore", CONTROL_PLANE),
