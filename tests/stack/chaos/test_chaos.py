@@ -16,6 +16,7 @@ from harness import FULL, Stack, until
 from runs import Run, launch
 
 CRASHES = 100 if FULL else 10
+LAUNCH_EVERY_S = 2 if FULL else 4
 # Which crash comes when is repeated by its seed, as far as the machine does the same.
 SEEDS = (1, 2, 3) if FULL else (1,)
 JOB = "marks_job"
@@ -48,7 +49,7 @@ def marks(stack: Stack) -> Iterator[None]:
 
 @dataclass
 class Launches(threading.Thread):
-    """Presses Launch every two seconds; a launch counts once the UI has said that it worked."""
+    """Presses Launch every LAUNCH_EVERY_S; a launch counts once the UI has said that it worked."""
 
     stack: Stack
     accepted: list[Run] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Launches(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def run(self) -> None:
-        while not self.over.wait(2):
+        while not self.over.wait(LAUNCH_EVERY_S):
             location = ("scenarios", "ready")[len(self.accepted) % 2]
             try:
                 self.accepted.append(launch(self.stack, location, JOB))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness import FINAL, Stack, until
+from harness import FINAL, FULL, Stack, until
 from landing import put
 from runs import Begun, Run, launch, load
 
@@ -114,10 +114,12 @@ def test_models_have_their_checks_and_descriptions(stack: Stack) -> None:
 
 @pytest.mark.late
 def test_tables_that_people_read_are_seen_to_be_fresh_and_others_stale(
-    stack: Stack, begun: Begun
+    stack: Stack, begun: Begun, marts: None
 ) -> None:
     begun.stale.wait()
-    launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
+    if FULL:
+        # An hour may have passed since the marts were made.
+        launch(stack, "analytics", "regenerate_analytics_job").wait(seconds=240)
 
     def seen() -> None:
         status = {
