@@ -30,7 +30,15 @@ case "$*" in
 *) echo "stopped here: $*" >&2; exit 1 ;;
 esac
 """  # noqa: E501
-ALLOWED = ("--version", "version", "compose version", "compose config", "compose ps", "image inspect", "pull")
+ALLOWED = (
+    "--version",
+    "version",
+    "compose version",
+    "compose config",
+    "compose ps",
+    "image inspect",
+    "pull",
+)
 
 Run = Callable[..., str]
 
