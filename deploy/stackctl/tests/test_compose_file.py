@@ -1,0 +1,52 @@
+"""docker-compose.yml itself."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stackctl.docker import ROOT
+
+SERVICES: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
+PUBLIC = {"postgres", "object_store", "sso"}
+
+
+def test_images_of_ours_are_built_and_never_pulled() -> None:
+    """So `docker compose up` builds what is missing, and `docker compose pull` leaves it alone."""
+    never = {name for name, service in SERVICES.items() if service.get("pull_policy") == "never"}
+    assert never == SERVICES.keys() - PUBLIC
+    built = {service["image"] for service in SERVICES.values() if "build" in service}
+    assert {SERVICES[name]["image"] for name in never} == built
+
+
+@pytest.mark.parametrize(
+    ("file", "limit", "expected"),
+    [
+        ("memory.max", "1073741824", "966367638"),
+        ("memory/memory.limit_in_bytes", "1073741824", "966367638"),
+        ("memory.max", "max", ""),
+        ("elsewhere", "1", ""),
+    ],
+)
+def test_the_object_store_knows_its_memory(
+    tmp_path: Path, file: str, limit: str, expected: str
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(f"{limit}\n")
+    for name in ("object_store_access_key", "object_store_secret_key"):
+        (tmp_path / name).write_text(name)
+    program = tmp_path / "entrypoint.sh"
+    program.write_text('#!/bin/sh\necho "$1 ${GOMEMLIMIT-} $AWS_ACCESS_KEY_ID"\n')
+    program.chmod(0o755)
+    script = SERVICES["object_store"]["entrypoint"][2].replace("$$", "$")
+    for place in ("/run/secrets", "/sys/fs/cgroup"):
+        script = script.replace(place, str(tmp_path))
+    script = script.replace("/entrypoint.sh", str(program))
+    said = subprocess.run(
+        ["/bin/sh", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert said == f"mini {expected} object_store_access_key\n"
