@@ -50,3 +50,29 @@ def test_the_object_store_knows_its_memory(
         ["/bin/sh", "-c", script], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     assert said == f"mini {expected} object_store_access_key\n"
+
+
+@pytest.mark.parametrize(
+    ("image", "tag", "expected"),
+    [
+        ("object-store", "chrislusf/seaweedfs:4.47", True),
+        ("object-store", "mirror.example/chrislusf/seaweedfs:4.43", True),
+        ("object-store", "chrislusf/seaweedfs:4.42", False),
+        ("haproxy", "haproxy:3.0", True),
+        ("haproxy", "haproxy:3.0.5-trixie", True),
+        ("haproxy", "haproxy:3.0-alpine", False),
+        ("postgres", "postgres:17.6", True),
+        ("postgres", "postgres:17-alpine", False),
+        ("postgres", "postgres:18-trixie", False),
+        ("python", "python:3.13-slim-trixie", True),
+        ("python", "python:3.13-alpine", False),
+    ],
+)
+def test_a_stand_in_stands_for_nothing_that_would_not_work(
+    image: str, tag: str, expected: bool
+) -> None:
+    """As .ci/base-images compares them."""
+    compare = 'shopt -s extglob; . "$1" && [[ $2 == $STANDS_FOR ]]'
+    file = ROOT / ".ci/images" / image / "image.env"
+    done = subprocess.run(["bash", "-c", compare, "bash", str(file), tag], check=False, timeout=60)
+    assert (done.returncode == 0) == expected
