@@ -23,6 +23,17 @@ def test_images_of_ours_are_built_and_never_pulled() -> None:
     assert {SERVICES[name]["image"] for name in never} == built
 
 
+def test_the_docker_gateway_can_open_the_socket_of_an_engine_with_userns_remap() -> None:
+    """Tried on one. The socket is of another root without the one, its volumes without the other."""
+    gateway = SERVICES["docker_gateway"]
+    assert gateway["userns_mode"] == "host"
+    own = [volume for volume in gateway["volumes"] if "/run/docker-gateway/" in volume]
+    dockerfile = (ROOT / "deploy/gateway/docker/Dockerfile").read_text()
+    [made] = [line for line in dockerfile.splitlines() if line.startswith("RUN install -d -m 0777")]
+    assert len(own) == 3
+    assert {volume.partition(":")[2] for volume in own} == set(made.split()[5:])
+
+
 @pytest.mark.parametrize(
     ("file", "limit", "expected"),
     [
