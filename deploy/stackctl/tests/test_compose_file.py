@@ -24,7 +24,7 @@ def test_images_of_ours_are_built_and_never_pulled() -> None:
 
 
 def test_the_docker_gateway_can_open_the_socket_of_an_engine_with_userns_remap() -> None:
-    """Tried on one: without the first the socket is another root's, without the second its volumes."""
+    """Tried on one: else the socket, or the volumes, belong to another root."""
     gateway = SERVICES["docker_gateway"]
     assert gateway["userns_mode"] == "host"
     own = [volume for volume in gateway["volumes"] if "/run/docker-gateway/" in volume]
