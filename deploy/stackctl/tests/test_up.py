@@ -25,6 +25,7 @@ case "$*" in
 "compose config --quiet") exit 0 ;;
 "compose config") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
 "compose ps "*) echo "${RUNNING-}" ;;
+"compose build --quiet") echo "attestations: ${BUILDX_NO_DEFAULT_ATTESTATIONS-}" >>"$ASKED"; exit 1 ;;
 "image inspect $HAS"*) exit 0 ;;
 "image inspect postgres:17") exit 0 ;;
 *) echo "stopped here: $*" >&2; exit 1 ;;
@@ -39,6 +40,8 @@ ALLOWED = (
     "image inspect",
     "pull",
 )
+
+NO_ATTESTATIONS = "BUILDX_NO_DEFAULT_ATTESTATIONS"
 
 Run = Callable[..., str]
 
@@ -128,6 +131,15 @@ def test_what_is_too_old_or_another_engine(
 )
 def test_what_is_new_enough(run: Run, found: dict[str, str]) -> None:
     assert "a build failed" in run("up", PORT="0", **found)
+
+
+@pytest.mark.parametrize(("setting", "expected"), [({}, "1"), ({NO_ATTESTATIONS: "0"}, "0")])
+def test_an_image_does_not_say_when_it_was_built(
+    run: Run, asked: Path, setting: dict[str, str], expected: str
+) -> None:
+    """Else each build has a new id on an engine with containerd's image store."""
+    run("up", PORT="0", **setting)
+    assert asked.read_text().splitlines()[-1] == f"attestations: {expected}"
 
 
 def test_the_minimum_is_quoted_as_it_is_checked() -> None:
