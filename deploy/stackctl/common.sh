@@ -3,6 +3,15 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+# The oldest that the stack runs on; README.md quotes them. A code location mounts its own folder of
+# the step logs by `subpath`, which is new in Engine 26; older Compose than 2.26 is not tested.
+readonly ENGINE_MINIMUM=26 COMPOSE_MINIMUM=2.26
+
+# By default an image also says when it was built, so that with containerd's image store (Engine 29)
+# each build has a new id, and Compose makes every container anew. Not a setting of .env: the builder
+# reads it from the environment alone.
+export BUILDX_NO_DEFAULT_ATTESTATIONS=${BUILDX_NO_DEFAULT_ATTESTATIONS:-1}
+
 fail() {
 	printf 'error: %s\n' "$*" >&2
 	exit 1
@@ -13,16 +22,27 @@ step() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 need_engine() {
 	command -v docker >/dev/null ||
 		fail "there is no docker command here. Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' installs it."
-	local why
+	local name why version
+	name=$(docker --version 2>/dev/null) || name=
+	[[ $name != *podman* ]] ||
+		fail "the docker command here is Podman's ($name), which is not supported: it has no BuildKit, and no start_interval of health checks. Fix: install Docker Engine $ENGINE_MINIMUM or newer, or run the stack without Docker: make dev"
 	why=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null) ||
 		fail "no Docker Engine answers (${why##*$'\n'}). Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' starts one."
-	local version
 	version=$(docker version --format '{{.Server.Version}}')
-	# A code location mounts its own folder of the step logs by `subpath`.
-	((${version%%.*} >= 26)) ||
-		fail "Docker Engine $version is too old. Fix: install version 26 or newer."
-	docker compose version >/dev/null 2>&1 ||
-		fail "docker has no compose plugin. Way out: install docker-compose 2.26 or newer; on Debian, 'make engine' does."
+	is_at_least "$version" "$ENGINE_MINIMUM" ||
+		fail "Docker Engine $version is too old: the stack needs $ENGINE_MINIMUM or newer. Fix: upgrade it (https://docs.docker.com/engine/install), or run the stack without Docker: make dev"
+	version=$(docker compose version --short 2>/dev/null) ||
+		fail "docker has no compose plugin. Fix: install docker-compose $COMPOSE_MINIMUM or newer; on Debian, 'make engine' does."
+	is_at_least "$version" "$COMPOSE_MINIMUM" ||
+		fail "Docker Compose $version is too old: the stack needs $COMPOSE_MINIMUM or newer. Fix: upgrade it (https://docs.docker.com/compose/install)"
+}
+
+# Whether version $1 is $2 or newer, by its first two numbers.
+is_at_least() {
+	awk -v found="${1#v}" -v least="$2" 'BEGIN {
+		split(found, f, "[.]"); split(least, l, "[.]")
+		exit !(f[1] + 0 > l[1] + 0 || (f[1] + 0 == l[1] + 0 && f[2] + 0 >= l[2] + 0))
+	}'
 }
 
 # The resolved configuration: settings of .env, of the environment, and defaults alike.

@@ -36,7 +36,6 @@ BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # Options of the real command that change nothing here.
 IGNORED_OPTIONS = (
     "ip",
-    "ip.bind",
     "webdav",
     "admin.ui",
     "master.telemetry",
@@ -144,6 +143,7 @@ def parse_arguments(arguments):
     parser.add_argument("-dir", "--dir", default="/data")
     parser.add_argument("-bucket", "--bucket", default="")
     parser.add_argument("-s3.port", "--s3.port", dest="port", type=int, default=8333)
+    parser.add_argument("-ip.bind", "--ip.bind", dest="bind", default="0.0.0.0")
     for name in IGNORED_OPTIONS:
         parser.add_argument(f"-{name}", f"--{name}", nargs="?", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -200,7 +200,7 @@ def main():
         for kind, port in STORAGE_PORTS.items():
             config = STORAGE_CONFIG.format(dir=options.dir, kind=kind)
             serve(pool, conf_folder, kind, config, ("127.0.0.1", port))
-        serve(pool, conf_folder, "proxy", PROXY_CONFIG, ("0.0.0.0", options.port))
+        serve(pool, conf_folder, "proxy", PROXY_CONFIG, (options.bind, options.port))
         make_buckets(options.bucket or os.environ.get("S3_BUCKET", ""))
         print(f"S3 on port {options.port}", flush=True)
         pool.waitall()

@@ -83,3 +83,17 @@ def test_a_command_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
     with pytest.raises(DockerError, match=r"docker image ls: it has not ended within 0.1 s"):
         docker("image", "ls", seconds=0.1)
+
+
+def test_an_image_does_not_say_when_it_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each build has a new id on an engine with containerd's image store."""
+    stand_in = tmp_path / "docker"
+    stand_in.write_text('#!/bin/sh\necho "$BUILDX_NO_DEFAULT_ATTESTATIONS"\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    monkeypatch.delenv("BUILDX_NO_DEFAULT_ATTESTATIONS", raising=False)
+    assert docker("compose", "build") == "1\n"
+    monkeypatch.setenv("BUILDX_NO_DEFAULT_ATTESTATIONS", "0")
+    assert docker("compose", "build") == "0\n"

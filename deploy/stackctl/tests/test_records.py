@@ -12,7 +12,7 @@ from stackctl import records, retention
 from stackctl.deploy import Shipping
 from stackctl.errors import FAILED, StackctlError
 from stackctl.records import Record
-from stackctl.service import Container, Service
+from stackctl.service import Container, Service, content_of
 from stackctl.stack import Stack
 
 STACK = Stack({"name": "s", "services": {"elt": {"image": "s/elt:live"}}})
@@ -28,7 +28,13 @@ def lived(*steps: str) -> list[Record]:
 
 
 def container(release: str, created: str = "") -> Container:
-    return Container(release, "elt", f"sha256:{release}", "running", 1, "", {}, (), created)
+    content = content_of(image(release))
+    return Container(release, "elt", "sha256:0", "running", 1, "", {}, (), created, content)
+
+
+def image(release: str) -> dict[str, Any]:
+    """Part of what the engine says of a release's image."""
+    return {"Id": f"sha256:{release}", "RootFS": {"Layers": [release]}, "Config": {}}
 
 
 class Stand:
@@ -47,8 +53,8 @@ class Stand:
 
     def _images(self) -> list[dict[str, Any]]:
         return [
-            {
-                "Id": f"sha256:{name}",
+            image(name)
+            | {
                 "Size": 7,
                 "Metadata": {"LastTagTime": tagged},
                 "RepoTags": [f"s/elt:{name}"],

@@ -20,7 +20,7 @@ from stackctl.build import build, kept, pull
 from stackctl.docker import DockerError
 from stackctl.errors import FAILED, LOCKED, REFUSED, StackctlError
 from stackctl.records import Record
-from stackctl.service import Container, Service
+from stackctl.service import Container, Service, content_of
 from stackctl.stack import Stack
 
 LOCATION = {"labels": {"compose_run_launcher.role": "code-location"}}
@@ -293,7 +293,14 @@ DAY = "2026-01-0"
 
 
 def image(digest: str, tagged: str, *names: str) -> dict[str, Any]:
-    return {"Id": digest, "Size": 7, "Metadata": {"LastTagTime": tagged}, "RepoTags": list(names)}
+    return {
+        "Id": digest,
+        "Size": 7,
+        "Metadata": {"LastTagTime": tagged},
+        "RepoTags": list(names),
+        "RootFS": {"Layers": [digest]},
+        "Config": {},
+    }
 
 
 def test_releases_are_the_lasting_names_of_images_the_latest_first(
@@ -321,7 +328,7 @@ def test_releases_are_the_lasting_names_of_images_the_latest_first(
         ("b", "2026-01-02"),
     ]
     assert [one.record and one.record.how for one in found] == ["rollback", None, "deploy"]
-    assert [(one.image, one.size) for one in found][1] == ("sha256:c", 7)
+    assert [(one.content, one.size) for one in found][1] == (content_of(images[2]), 7)
 
 
 def test_an_image_that_a_container_has_stays(monkeypatch: pytest.MonkeyPatch) -> None:

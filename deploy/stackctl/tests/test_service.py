@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stackctl.errors import StackctlError
-from stackctl.service import Container, Service
+from stackctl.service import Container, Service, content_of
 from stackctl.stack import Stack
 
 NETWORK: dict[str, Any] = {
@@ -60,3 +60,23 @@ def test_a_network_without_addresses_for_candidates(ipam: dict[str, Any]) -> Non
 def test_a_service_in_no_rpc_network() -> None:
     with pytest.raises(StackctlError, match=r"elt is in no RPC network.*Fix: add the network"):
         Engineless({"name": "stack_rpc_elt"}).free_address()
+
+
+IMAGE: dict[str, Any] = {
+    "Id": "sha256:1",
+    "RootFS": {"Layers": ["sha256:a", "sha256:b"]},
+    "Config": {"Env": ["A=1"], "Labels": {"org.opencontainers.image.created": "today"}},
+}
+
+
+def test_an_image_that_was_built_again_has_the_same_content() -> None:
+    """With containerd's image store each build may have an id of its own."""
+    again = IMAGE | {"Id": "sha256:2", "Config": {"Labels": {}, "Env": ["A=1"]}}
+    assert content_of(again) == content_of(IMAGE)
+
+
+@pytest.mark.parametrize(
+    "other", [{"RootFS": {"Layers": ["sha256:a", "sha256:c"]}}, {"Config": {"Env": ["A=2"]}}]
+)
+def test_an_image_with_another_file_or_setting_has_another_content(other: dict[str, Any]) -> None:
+    assert content_of(IMAGE | other) != content_of(IMAGE)

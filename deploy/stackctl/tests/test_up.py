@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,18 +18,30 @@ from stackctl.docker import ROOT
 STAND_IN = """#!/bin/sh
 echo "$*" >>"$ASKED"
 case "$*" in
-"version "*) echo 26.1 ;;
-"compose version") exit ${NO_COMPOSE:-0} ;;
+--version) echo "${NAME:-Docker version 28.2.2, build e6534b4}" ;;
+"version "*) echo "${ENGINE:-26.1}" ;;
+"compose version --short") echo "${COMPOSE:-2.26.1-4}"; exit ${NO_COMPOSE:-0} ;;
 "compose config --images") echo s/elt:live; echo postgres:17 ;;
 "compose config --quiet") exit 0 ;;
 "compose config") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
 "compose ps "*) echo "${RUNNING-}" ;;
+"compose build --quiet") echo "attestations: ${BUILDX_NO_DEFAULT_ATTESTATIONS-}" >>"$ASKED"; exit 1 ;;
 "image inspect $HAS"*) exit 0 ;;
 "image inspect postgres:17") exit 0 ;;
 *) echo "stopped here: $*" >&2; exit 1 ;;
 esac
 """  # noqa: E501
-ALLOWED = ("version", "compose version", "compose config", "compose ps", "image inspect", "pull")
+ALLOWED = (
+    "--version",
+    "version",
+    "compose version",
+    "compose config",
+    "compose ps",
+    "image inspect",
+    "pull",
+)
+
+NO_ATTESTATIONS = "BUILDX_NO_DEFAULT_ATTESTATIONS"
 
 Run = Callable[..., str]
 
@@ -92,6 +105,50 @@ def test_no_engine(run: Run) -> None:
 
 def test_no_compose_plugin(run: Run) -> None:
     assert "docker has no compose plugin" in run("up", NO_COMPOSE="1")
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"ENGINE": "25.0.3"}, "Docker Engine 25.0.3 is too old: the stack needs 26 or newer"),
+        ({"COMPOSE": "2.25.0"}, "Docker Compose 2.25.0 is too old: the stack needs 2.26 or newer"),
+        ({"COMPOSE": "v1.29.2"}, "Docker Compose v1.29.2 is too old"),
+        # By the package podman-docker.
+        ({"NAME": "podman version 5.4.2"}, "is Podman's (podman version 5.4.2)"),
+    ],
+)
+def test_what_is_too_old_or_another_engine(
+    run: Run, asked: Path, found: dict[str, str], message: str
+) -> None:
+    error = run("up", PORT="0", **found)
+    assert message in error
+    assert "Fix: " in error
+    assert all(line.startswith(ALLOWED[:3]) for line in asked.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    "found", [{"ENGINE": "29.0.1", "COMPOSE": "5.0.0"}, {"COMPOSE": "v2.100"}, {"ENGINE": "26.0.0"}]
+)
+def test_what_is_new_enough(run: Run, found: dict[str, str]) -> None:
+    assert "a build failed" in run("up", PORT="0", **found)
+
+
+@pytest.mark.parametrize(("setting", "expected"), [({}, "1"), ({NO_ATTESTATIONS: "0"}, "0")])
+def test_an_image_does_not_say_when_it_was_built(
+    run: Run, asked: Path, setting: dict[str, str], expected: str
+) -> None:
+    """Else each build has a new id on an engine with containerd's image store."""
+    run("up", PORT="0", **setting)
+    assert asked.read_text().splitlines()[-1] == f"attestations: {expected}"
+
+
+def test_the_minimum_is_quoted_as_it_is_checked() -> None:
+    common = (ROOT / "deploy/stackctl/common.sh").read_text()
+    [(engine, compose)] = re.findall(r"ENGINE_MINIMUM=(\S+) COMPOSE_MINIMUM=(\S+)", common)
+    for place in ("README.md", ".ci/engine"):
+        text = (ROOT / place).read_text()
+        assert set(re.findall(r"Engine (\d+)", text)) == {engine}, place
+        assert set(re.findall(r"Compose (\d+\.\d+)", text)) == {compose}, place
 
 
 def test_a_port_that_is_taken_is_named(run: Run, asked: Path) -> None:

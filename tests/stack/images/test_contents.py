@@ -6,6 +6,8 @@ import json
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from harness import REPOSITORY, Stack
 
 
@@ -35,6 +37,32 @@ def test_an_image_has_a_bill_of_materials(stack: Stack, tmp_path: Path) -> None:
     packages = bill(stack, "web-gateway", tmp_path)
     assert any(purl.startswith("pkg:deb/debian/libc6@") for purl in packages)
     assert not any(purl.startswith("pkg:pypi/dagster") for purl in packages)
+
+
+# Imports a module, and prints those modules that Python had to compile for it.
+IMPORT = """
+import importlib, pathlib, sys
+importlib.import_module(sys.argv[1])
+compiled = {name: getattr(each, "__cached__", None) for name, each in list(sys.modules.items())}
+print([name for name, path in compiled.items() if path and not pathlib.Path(path).exists()])
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "module"),
+    [
+        ("elt", "elt.definitions"),
+        ("control-plane", "control_plane.daemon"),
+        ("docker-gateway", "docker_gateway.server"),
+        ("secrets", "argparse"),
+    ],
+)
+def test_nothing_is_compiled_at_a_start(stack: Stack, image: str, module: str) -> None:
+    """Neither ours, nor packages, nor the standard library, which the base image has uncompiled."""
+    options = ("--rm", "--read-only", "--network=none", "--entrypoint=python")
+    name = f"{stack.project}/{image}:live"
+    said = stack.run("docker", "run", *options, name, "-c", IMPORT, module)
+    assert said.splitlines()[-1] == "[]"
 
 
 def test_an_image_that_is_not_there(stack: Stack, tmp_path: Path) -> None:

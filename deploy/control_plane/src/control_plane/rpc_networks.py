@@ -18,6 +18,7 @@ import docker
 import docker.errors
 import docker.utils
 import requests.exceptions
+from compose_run_launcher.api_version import API_VERSION
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_fixed
 
 _READY = Path("/tmp/joined")  # noqa: S108  # in a container of its own
@@ -99,7 +100,7 @@ def main() -> None:
 
 
 def _follow_for_ever(options: Mapping[str, Any]) -> None:
-    api = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **options)
+    api = docker.APIClient(version=API_VERSION, timeout=_TIMEOUT_S, **options)
     try:
         while True:
             follow(api, os.environ["COMPOSE_PROJECT_NAME"])

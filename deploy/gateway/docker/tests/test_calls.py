@@ -63,6 +63,7 @@ NOT_IN_USE = [
 SPELLINGS = [
     "/v1.24/containers/{run}/json",
     "/v1.44/containers/{run}/json",
+    "/v1.46/containers/{run}/json",
     "/v2.45/containers/{run}/json",
     "/v1.045/containers/{run}/json",
     "/v1.45/v1.45/containers/{run}/json",

@@ -17,7 +17,7 @@ from stackctl.docker import DockerError, docker, inspect
 from stackctl.errors import ROLLED_BACK, StackctlError
 from stackctl.lock import who
 from stackctl.records import Record
-from stackctl.service import Container, Service
+from stackctl.service import Container, Service, content
 
 _VERIFY_S = 60.0
 
@@ -152,7 +152,7 @@ class Shipping:
         if len(found) <= retention.to_keep(service) + 1:
             return []
         used = self.uses()
-        going = retention.superfluous(found, live.image, used, retention.to_keep(service))
+        going = retention.superfluous(found, live.content, used, retention.to_keep(service))
         gone = retention.prune(service, going)
         if gone:
             say(f"removed old releases: {', '.join(gone)}")
@@ -168,7 +168,7 @@ class Shipping:
 
     def _release_of(self, container: Container) -> str:
         found = retention.releases(self.service, [], container)
-        named = [one.release for one in found if one.image == container.image]
+        named = [one.release for one in found if one.content == container.content]
         return named[0] if named else container.image[:19]
 
     def previous(self) -> str:
@@ -194,7 +194,7 @@ class Shipping:
         """What is recorded, and what Compose alone has brought live since, the latest last."""
         known = records.read(self.control, self.service.location)
         found = retention.releases(self.service, known, serving)
-        live = [one for one in found if serving and one.image == serving.image][:1]
+        live = [one for one in found if serving and one.content == serving.content][:1]
         since = [one for one in reversed(found) if not one.record and one not in live]
         if serving and live and (since or not known or known[-1].release != live[0].release):
             since.append(replace(live[0], when=serving.created))
@@ -214,7 +214,7 @@ def show_changes(report: dict[str, Any]) -> list[Change]:
 
 
 def _is_current(service: Service, serving: Container, image: str) -> bool:
-    return serving.image == image and serving.config_hash == service.config_hash()
+    return serving.content == content(image) and serving.config_hash == service.config_hash()
 
 
 def _tag(image: str) -> str:

@@ -37,6 +37,9 @@ _FIXES = {
     "address pool among the defaults": _NO_POOL_LEFT,
     "address pools have been fully subnetted": _NO_POOL_LEFT,
 }
+# With them each build has a new id where images are in containerd's store (Engine 29): what is
+# unchanged would be deployed, and Compose would make every container anew.
+_NO_ATTESTATIONS = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 _FOUND_NOTHING = ("no such", "not found")
 
 
@@ -110,7 +113,7 @@ def begin(*arguments: str, environment: Mapping[str, str] | None = None) -> subp
         return subprocess.Popen(
             ["docker", *arguments],
             cwd=ROOT,
-            env=os.environ | dict(environment or {}),
+            env=_NO_ATTESTATIONS | os.environ | dict(environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,7 +8,7 @@ from typing import Any
 
 from stackctl.docker import DockerError, docker, inspect
 from stackctl.records import Record
-from stackctl.service import Container, Service, utc
+from stackctl.service import Container, Service, content_of, utc
 
 _DEFAULT = 5
 
@@ -18,7 +18,8 @@ class Release:
     """One release whose image is on the engine."""
 
     release: str
-    image: str
+    content: str
+    """Of its image, see service.content_of."""
     size: int
     """Bytes, base image included."""
     when: str
@@ -40,12 +41,12 @@ def releases(
         if tag in latest:
             return latest[tag].when
         # Each deployment beside it tags the serving image again, and the engine notes that time.
-        if serving and serving.image == image["Id"]:
+        if serving and serving.content == content_of(image):
             return serving.created
         return utc(image["Metadata"]["LastTagTime"])
 
     found = [
-        Release(tag, image["Id"], image["Size"], when(tag, image), latest.get(tag))
+        Release(tag, content_of(image), image["Size"], when(tag, image), latest.get(tag))
         for image in images.values()
         for tag in _tags(service, image)
     ]
@@ -55,9 +56,9 @@ def releases(
 def superfluous(
     found: Sequence[Release], live: str | None, used: Mapping[str, int], keep: int
 ) -> list[Release]:
-    """Those that may go: neither ``live`` (an image's id), nor ``used`` by a run, nor among the
+    """Those that may go: neither ``live`` (a content), nor ``used`` by a run, nor among the
     ``keep`` latest others."""
-    others = [one for one in found if one.image != live]
+    others = [one for one in found if one.content != live]
     return [one for one in others[keep:] if not used.get(one.release)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +35,8 @@ class Container:
     environment: tuple[str, ...]
     created: str
     """ISO 8601, UTC."""
+    content: str = ""
+    """Of its image, see content_of; empty when the image is gone."""
 
     @property
     def running(self) -> bool:
@@ -164,10 +168,29 @@ class Service:
         }
         filters = [f"--filter=label={_COMPOSE}.{key}={value}" for key, value in wanted.items()]
         ids = docker("container", "ls", "--all", "--quiet", "--no-trunc", *filters).split()
-        return [_container(found) for found in inspect("container", *ids)]
+        containers = inspect("container", *ids)
+        images = inspect("image", *{str(found["Image"]) for found in containers})
+        contents = {image["Id"]: content_of(image) for image in images}
+        return [_container(found, contents.get(found["Image"], "")) for found in containers]
 
 
-def _container(found: Mapping[str, Any]) -> Container:
+def content_of(image: Mapping[str, Any]) -> str:
+    """What an inspected image holds, as text that is equal where that is equal.
+
+    Its id is not: where images are in containerd's store, a build that also says when it was made
+    (BuildKit's attestations) has a new one each time. Labels tell where and when, too.
+    """
+    config = {name: value for name, value in image["Config"].items() if name != "Labels"}
+    held = json.dumps([image["RootFS"]["Layers"], config], sort_keys=True)
+    return hashlib.sha256(held.encode()).hexdigest()
+
+
+def content(image: str) -> str:
+    """The content of an image by its id or name."""
+    return content_of(inspect("image", image)[0])
+
+
+def _container(found: Mapping[str, Any], content: str) -> Container:
     labels = found["Config"]["Labels"]
     return Container(
         id=found["Id"],
@@ -179,6 +202,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         networks=found["NetworkSettings"]["Networks"],
         environment=tuple(found["Config"]["Env"] or ()),
         created=utc(found["Created"]),
+        content=content,
     )
 
 

@@ -106,7 +106,7 @@ def releases(
             {
                 "location": name,
                 "release": one.release,
-                "live": bool(serving and serving.image == one.image),
+                "live": bool(serving and serving.content == one.content),
                 "when": one.when,
                 "revision": (one.record and one.record.revision) or None,
                 "by": (one.record and one.record.by) or None,

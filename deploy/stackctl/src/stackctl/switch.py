@@ -8,7 +8,7 @@ from stackctl import candidate as candidates
 from stackctl.control_plane import PORT, ControlPlane, answer
 from stackctl.docker import DockerError, docker, inspect, remove_container
 from stackctl.errors import StackctlError
-from stackctl.service import Container, Service
+from stackctl.service import Container, Service, content_of
 from stackctl.waiting import until
 
 _HEALTHY_S = 120
@@ -91,9 +91,9 @@ def repair(service: Service) -> None:
     A release is named live before the former one is asked to end, which then may be about to.
     """
     image = inspect("image", service.live_image)
-    live = image[0]["Id"] if image else None
+    live = content_of(image[0]) if image else None
     candidate = service.candidate()
-    if candidate and candidate.image == live and candidates.is_in(service, candidate):
+    if candidate and candidate.content == live and candidates.is_in(service, candidate):
         candidates.adopt(service, candidate)
     elif candidate:
         candidates.discard(service)
@@ -102,7 +102,7 @@ def repair(service: Service) -> None:
     if not running:
         # Down on purpose, or never up.
         return
-    keep = next((one for one in running if one.image == live), running[0])
+    keep = next((one for one in running if one.content == live), running[0])
     if candidate:
         docker("image", "tag", keep.image, service.live_image)
     for one in containers:

@@ -14,6 +14,7 @@ import docker.utils
 import requests.exceptions
 
 from compose_run_launcher import labels as label
+from compose_run_launcher.api_version import API_VERSION
 from compose_run_launcher.internals import update_container
 from compose_run_launcher.service_copy import RunContainer
 
@@ -72,7 +73,7 @@ class Engine:
         with self._lock:
             if self._client is None:
                 self._client = docker.APIClient(
-                    version="auto", timeout=_TIMEOUT_S, **docker.utils.kwargs_from_env()
+                    version=API_VERSION, timeout=_TIMEOUT_S, **docker.utils.kwargs_from_env()
                 )
             return self._client
 

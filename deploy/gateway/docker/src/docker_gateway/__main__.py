@@ -24,7 +24,7 @@ async def main() -> None:
     engine = Engine(ENGINE_SOCKET)
     gateway = Gateway(os.environ["COMPOSE_PROJECT_NAME"], engine)
     for caller in CALLERS:
-        if (SOCKETS / caller).is_dir():
+        if (SOCKETS / caller).is_mount():
             await gateway.listen(caller, SOCKETS / caller / "docker.sock")
     await ended.wait()
     await gateway.close()

@@ -15,7 +15,7 @@ from docker_gateway import labels
 from docker_gateway import network_calls as networks
 from docker_gateway.asked import Asked
 from docker_gateway.call import Call, Outcome
-from docker_gateway.engine import EngineCall
+from docker_gateway.engine import VERSION, EngineCall
 from docker_gateway.refusal import Refusal
 from docker_gateway.stack import Stack
 from docker_gateway.strict_json import parse_object
@@ -88,8 +88,7 @@ def _rule(
     body: bool = False,
     versioned: bool = True,
 ) -> Rule:
-    # The engine is asked in its own version; a caller may name that one or a newer one.
-    version = r"/v1\.(?:4[5-9]|[5-9]\d)" if versioned else r"(?:/v1\.(?:4[5-9]|[5-9]\d))?"
+    version = f"(?:{re.escape(VERSION)})" + ("" if versioned else "?")
     return Rule(
         method,
         re.compile(version + path),
