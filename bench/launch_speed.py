@@ -142,9 +142,9 @@ def memory(stack: Stack) -> float:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """Rows of figures, and how many times better than the baseline's."""
+    """Rows of figures, and the speed-up over the baseline."""
     base = results["baseline"]
-    lines = ["| | " + " | ".join(results) + " | times better |", "|---" * (len(results) + 2) + "|"]
+    lines = ["| | " + " | ".join(results) + " | speed-up |", "|---" * (len(results) + 2) + "|"]
     for row in base:
         values = [results[stack][row] for stack in results]
         better = values[1] / values[0] if "per_minute" in row else values[0] / values[1]

@@ -126,7 +126,7 @@ LATE = ("late", "secrets_nowhere", "engine_restart")
 
 
 def place(item: pytest.Item) -> int:
-    """Where a test stands in the session: 0, or its place in LATE from 1 on."""
+    """The position of a test in the session: 0, or its place in LATE from 1 on."""
     marks = {mark.name for mark in item.iter_markers()} | {item.path.parent.name}
     return max((LATE.index(name) + 1 for name in LATE if name in marks), default=0)
 

@@ -97,7 +97,7 @@ class Caller:
         body: object = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send one request; a body that is no text is sent as JSON."""
+        """Send one request; a body that is not a string is sent as JSON."""
         text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
         content = text.encode()
         sent = {"Host": "docker", "Connection": "close", "Content-Length": str(len(content))}

@@ -126,7 +126,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings, as they would stand in .env."""
+        """The settings, as they would be in .env."""
         files = ["docker-compose.yml", self.additions]
         return os.environ | {
             "COMPOSE_PROJECT_NAME": self.project,

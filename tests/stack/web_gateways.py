@@ -129,7 +129,7 @@ class Gateway:
         return websocket
 
     def graphql(self, query: str, variables: dict[str, Any] | None = None) -> Answer:
-        """Ask GraphQL, as a program that is no browser does."""
+        """Ask GraphQL, as a program other than a browser does."""
         body = json.dumps({"query": query, "variables": variables or {}})
         return self.ask("POST", "/graphql", [JSON], body)
 
@@ -158,7 +158,7 @@ def web_gateway(
 ) -> Iterator[Gateway]:
     """A gateway of its own, that logs all requests unless told otherwise.
 
-    ``volume`` holds users and certificate; with one it asks for a login, by TLS. ``networks`` are
+    ``volume`` holds users and certificate; with one it requires login over TLS. ``networks`` are
     further ones, as ``docker run --network`` takes them.
     """
     gateway = Gateway(free_port(), f"webgw-{uuid.uuid4().hex[:8]}", tls=volume is not None)

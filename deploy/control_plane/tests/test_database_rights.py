@@ -184,8 +184,8 @@ def test_runs_have_no_login_of_their_own(migrated: Server) -> None:
 
 
 def test_a_table_that_a_location_makes_anew_is_shown_to_who_reads_it(migrated: Server) -> None:
-    execute(migrated, "elt", "warehouse", "CREATE TABLE raw.anew (n int)")
-    execute(migrated, "analytics", "warehouse", "SELECT * FROM raw.anew")
+    execute(migrated, "elt", "warehouse", "CREATE TABLE raw.another (n int)")
+    execute(migrated, "analytics", "warehouse", "SELECT * FROM raw.another")
 
 
 def test_another_password_holds_from_the_next_migration_on(migrated: Server) -> None:

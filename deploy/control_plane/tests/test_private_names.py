@@ -1,4 +1,4 @@
-"""Private names of foreign packages stand in the modules that list them, and nowhere else."""
+"""Private names of foreign packages are in the modules that list them, and nowhere else."""
 
 from __future__ import annotations
 

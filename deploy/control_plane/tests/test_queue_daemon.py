@@ -272,7 +272,7 @@ def test_it_ends_when_it_is_told_to(instance: DagsterInstance) -> None:
 def test_a_run_that_comes_between_two_rounds_begins_the_next_one(
     instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An interval of an hour is no reason to wait."""
+    """An interval of an hour does not make it wait."""
     daemon = PromptQueueDaemon(3600)
     rounds: list[int] = []
     monkeypatch.setattr(daemon, "run_iteration", lambda _context: iter([rounds.append(1)]))

@@ -26,7 +26,7 @@ class Location:
 
 
 class Refreshed(Exception):
-    """The location was loaded anew."""
+    """The location was reloaded."""
 
 
 class Context:

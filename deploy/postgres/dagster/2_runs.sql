@@ -1,6 +1,6 @@
 -- What a location's role may change of its own runs: the status, in the transitions that a run
 -- makes itself, and tags that the control plane does not act on. A trigger takes these two out of
--- what it gets and builds the row anew from what was there, so nothing else can change:
+-- what it gets and rebuilds the row from what was there, so nothing else can change:
 -- not the id, location, image, code pointer or configuration, and no body that cannot be read.
 CREATE OR REPLACE FUNCTION control.is_reserved(tag text) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
@@ -113,7 +113,7 @@ BEGIN
     ));
     NEW.partition := OLD.partition;
     NEW.partition_set := OLD.partition_set;
-    -- Times in the future would outwit timeouts, times that are no numbers the user interface.
+    -- Times in the future would outwit timeouts, times that are not numbers would break the UI.
     NEW.update_timestamp := greatest(OLD.create_timestamp, least(NEW.update_timestamp, now_utc));
     NEW.start_time := coalesce(OLD.start_time, control.within(NEW.start_time, now_s));
     NEW.end_time := coalesce(OLD.end_time, control.within(NEW.end_time, now_s));

@@ -128,7 +128,7 @@ def test_no_answer_is_an_error_of_its_own(repository: Path) -> None:
 def test_a_lock_file_that_cannot_be_read_is_not_taken_for_an_outage(
     repository: Path, database: Database
 ) -> None:
-    (repository / "first/uv.lock").write_text("this is no lock file\n")
+    (repository / "first/uv.lock").write_text("not a lock file\n")
     done = audit(repository, database.url)
     assert done.returncode == 1
     assert "error: first/uv.lock cannot be read: " in done.stderr

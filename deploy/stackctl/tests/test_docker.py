@@ -41,7 +41,7 @@ def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def runs(pid: Path) -> bool:
-    """Whether the process is there, and is no zombie that nobody has waited for."""
+    """Whether the process exists, and is not a zombie that nobody has waited for."""
     stat = Path(f"/proc/{pid.read_text().strip()}/stat")
     return stat.exists() and stat.read_text().split()[2] != "Z"
 

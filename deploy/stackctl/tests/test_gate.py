@@ -89,7 +89,7 @@ def test_a_secret_file_sets_its_variable() -> None:
             "ModuleNotFoundError: No module named 'nope'",
         ),
         ("RuntimeError: x\n\ndagster._core.errors.DagsterLoadError: y\n", "RuntimeError: x"),
-        # What follows a name, or stands before it, is no exception's own line.
+        # What follows or precedes a name is not an exception's own line.
         ("ValueError: x\n  RuntimeErrors are described elsewhere\n", "ValueError: x"),
         ("KeyboardInterrupt\nbye\n\n", "KeyboardInterrupt"),
         (

@@ -246,7 +246,7 @@ def test_what_happened_elsewhere_since_the_fork_does_not_count(repository: Repos
 
 
 def test_an_unknown_commit_is_named_with_the_way_out(repository: Repository) -> None:
-    with pytest.raises(StackctlError, match=r"'nowhere' is no commit.*fetch") as refusal:
+    with pytest.raises(StackctlError, match=r"'nowhere' is not a commit.*fetch") as refusal:
         fork_point("nowhere", repository.folder)
     assert refusal.value.exit_code == USAGE
 

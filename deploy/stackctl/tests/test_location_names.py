@@ -37,7 +37,7 @@ def test_good_names(project: Project, name: str) -> None:
     ],
 )
 def test_what_is_no_name_is_a_mistake_of_usage(project: Project, name: str) -> None:
-    with pytest.raises(StackctlError, match=r"Way out|For example") as refusal:
+    with pytest.raises(StackctlError, match=r"Fix:|For example") as refusal:
         check(project, name)
     assert refusal.value.exit_code == USAGE
     assert len(str(refusal.value)) < 250

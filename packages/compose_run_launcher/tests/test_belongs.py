@@ -231,7 +231,7 @@ def test_a_service_that_is_no_code_location_is_not_copied() -> None:
     service = {**SERVICE, "Config": {**SERVICE["Config"], "Labels": {}}}
     with DagsterInstance.ephemeral() as instance:
         launches = Launches(UntouchedEngine(service), instance)
-        with pytest.raises(LaunchRefused, match="service elt is no code location"):
+        with pytest.raises(LaunchRefused, match="service elt is not a code location"):
             launches.launch(run(), "s/elt:1", ["python"])
 
 

@@ -39,7 +39,7 @@ from compose_run_launcher.worker import (
     handover_tags,
 )
 
-TICKET, KEY = "0123456789ab", "a key that stands in no database"
+TICKET, KEY = "0123456789ab", "a key that is in no database"
 CODE = """
 from pathlib import Path
 import dagster as dg

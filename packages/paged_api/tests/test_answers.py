@@ -99,7 +99,7 @@ def test_json_that_ends_too_early_without_a_length_to_tell() -> None:
         ),
         (b"", "application/json", r"not JSON: .*\(application/json, 0 bytes\) begins ''"),
         (b'[{"id": 1},', "application/json", "not JSON: Expecting value"),
-        (b'[{"id": NaN}]', "application/json", "not JSON: NaN is no JSON value"),
+        (b'[{"id": NaN}]', "application/json", "not JSON: NaN is not a JSON value"),
         (b'[{"id": ' + b"9" * 5000 + b"}]", "application/json", "not JSON: "),
         (b"[" * 200_000, "application/json", "not JSON: "),
         (b'[{"n": "\xff"}]', "application/json", "not JSON: 'utf-8' codec can't decode"),

@@ -158,7 +158,7 @@ def test_no_cursor_is_an_empty_one(text: str | None) -> None:
         ("[]", "TypeError"),
         ('{"format": 2, "done": "", "seen": ""}', "it has format 2, not 1"),
         ('{"format": 1, "done": null, "seen": ""}', "not what this sensor writes"),
-        ('{"format": 1, "done": "00000", "seen": ""}', "4 bytes are no whole number of marks"),
+        ('{"format": 1, "done": "00000", "seen": ""}', "4 bytes are not a whole number of marks"),
         ('{"format": 1, "done": "é", "seen": ""}', "not what this sensor writes"),
         ('{"format": 1, "done": "~~~~~", "seen": ""}', "not what this sensor writes"),
     ],

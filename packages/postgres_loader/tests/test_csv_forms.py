@@ -237,7 +237,7 @@ def files(draw: st.DrawFn) -> tuple[dict[str, Any], list[list[str]]]:
     nulls = st.sampled_from(form["null_words"])
 
     def field(good: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-        # Quoted where the sign is the delimiter as well; in a text, a quoted word is no null.
+        # Quoted where the sign is the delimiter as well; in a text, a quoted word is not null.
         value = (nulls | good | good).map(
             lambda text: f"Q{text}Q" if form["delimiter"] in text else text
         )

@@ -1,4 +1,4 @@
-"""Whole numbers in the spellings of other tools, and what is no whole number."""
+"""Whole numbers in the spellings of other tools, and what is not a whole number."""
 
 import dataclasses
 import json

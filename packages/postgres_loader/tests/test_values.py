@@ -103,7 +103,7 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    # JSON has no word for what is no number, so it is a text there.
+    # JSON cannot write what is not a number, so it is a text there.
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

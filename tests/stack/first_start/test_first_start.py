@@ -43,7 +43,7 @@ def inspect_services(stack: Stack) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def services(stack: Stack) -> dict[str, dict[str, Any]]:
-    """The same, once for all that only look."""
+    """The same, once for all tests that change nothing."""
     return inspect_services(stack)
 
 

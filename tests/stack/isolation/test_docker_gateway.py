@@ -1,6 +1,6 @@
 """A daemon that was taken over, at the Docker gateway: what it asks for beside copies of services.
 
-Each attack is one that has worked, and what must go on working stands beside it.
+Each attack is one that has worked, and what must go on working is tested beside it.
 """
 
 from __future__ import annotations

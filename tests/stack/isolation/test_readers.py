@@ -67,7 +67,7 @@ def ended(stack: Stack, location: str = "scenarios") -> Run:
 
 
 def body(stack: Stack, run: Run) -> str:
-    """What stands in the run's row, as JSON."""
+    """The body in the run's row, as JSON."""
     query = f"SELECT run_body FROM runs WHERE run_id = '{run.id}'"
     return stack.sql(query, "dagster")[0][0]
 

@@ -236,7 +236,7 @@ def marks_job() -> None:
 # The shortest window that there is.
 @dg.asset(freshness_policy=dg.FreshnessPolicy.time_window(datetime.timedelta(seconds=60)))
 def soon_stale() -> None:
-    """Nobody makes it anew."""
+    """Nobody materializes it again."""
 
 
 # Another location's asset, as one that somebody else makes.

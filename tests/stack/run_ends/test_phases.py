@@ -26,7 +26,7 @@ def test_the_daemon_was_killed_between_making_and_starting(stack: Stack) -> None
     finally:
         stack.compose("start", "daemon")
     run.wait()
-    # It was made anew: whoever had made it may not have come to join its networks.
+    # It was created again: whoever had made it may not have come to join its networks.
     assert run.container["Id"] != made
     assert made not in stack.run_containers()
     networks = [set(each.container["NetworkSettings"]["Networks"]) for each in (model, run)]

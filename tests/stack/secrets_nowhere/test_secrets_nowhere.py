@@ -28,7 +28,7 @@ MARKER = f"planted-{uuid.uuid4().hex}"
 
 
 def read_volumes(stack: Stack, volumes: list[str], *command: str, stdin: str = "") -> str:
-    """Run a command as root over volumes of the stack, which stand in /v by their names."""
+    """Run a command as root over volumes of the stack, which are in /v by their names."""
     mounts = [f"--volume={volume}:/v/{volume}:ro" for volume in volumes]
     run = ["docker", "run", "--rm", "--interactive", "--network=none", "--user=0", *mounts]
     return stack.run(*run, "--entrypoint=sh", READER, "-c", *command, stdin=stdin)
@@ -206,7 +206,7 @@ def test_not_in_other_volumes(stack: Stack, volumes: list[str], patterns: Path) 
     planted = f"{stack.project}-planted"
     write = ["docker", "run", "--rm", f"--volume={planted}:/v", "--entrypoint=sh", READER]
     stack.run(*write, "-c", f"mkdir /v/deep && echo {MARKER} >/v/deep/file")
-    # Files that a service removes while grep reads are no error; others are.
+    # Files that a service removes while grep reads are not an error; others are.
     command = (
         "cd /v && grep -r --text --with-filename --only-matching --fixed-strings --file=- ."
         " 2>/errors; grep -v 'No such file' /errors; true"

@@ -92,7 +92,7 @@ def test_interrupted_it_is_finished_by_giving_it_again(stack: Stack, after: str)
     said = next(line for line in rotation.stdout if after in line)
     said += kill(rotation, signal.SIGINT)
     assert rotation.returncode != 0
-    assert "not finished" in said and "give this command again" in said
+    assert "not finished" in said and "rerun this command" in said
     assert "every password and key is new" in stack.run("make", "secrets-rotate")
     assert not set(before.values()) & set(secrets(stack).values())
     launch(stack, "elt", "sync_tables_job").wait("SUCCESS", seconds=180)

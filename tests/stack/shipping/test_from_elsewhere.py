@@ -25,7 +25,7 @@ def test_an_image_of_a_registry_is_shipped_without_building(stack: Stack, tmp_pa
     with HTTPServer(host="127.0.0.1") as server:
         reference = serve(stack, server, "built/elt:ci", tmp_path)
         stack.run("docker", "rmi", "built/elt:ci")
-        # What stands in the checkout is not what is shipped.
+        # What is in the checkout is not what is shipped.
         write(stack, "raise RuntimeError('not to be built')")
         before = {one["release"] for one in listed(stack)}
         outcome = deploy(stack, f"--image={reference}")

@@ -1,4 +1,4 @@
-"""What does not hold is caught beside the live release, which serves on."""
+"""A broken release is caught beside the live one, which goes on serving."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_build_that_fails(stack: Stack) -> None:
     original = lock.read_text()
     write(stack, "")
     try:
-        lock.write_text("this is no lock file\n")
+        lock.write_text("not a lock file\n")
         check_refused(stack, "the build failed", 1)
     finally:
         lock.write_text(original)

@@ -44,7 +44,7 @@ def test_the_worker_is_the_same_copy_of_the_service(stack: Stack) -> None:
         seen[run.id] = (
             # But for its secrets: each location has a password of its own.
             {k: v for k, v in look(run).items() if k != "secrets"},
-            # Mounts stand in any order here; they are compared below.
+            # Mounts are in any order here; they are compared below.
             {k: v for k, v in container["HostConfig"].items() if k != "Mounts"},
             sorted(container["NetworkSettings"]["Networks"]),
             sorted((m["Destination"], m["RW"]) for m in container["Mounts"]),

@@ -94,7 +94,7 @@ def test_a_body_as_large_as_allowed(gateway: Gateway) -> None:
 def test_what_is_folded_or_ends_in_bare_line_feeds_reaches_the_webserver_in_one_form(
     gateway: Gateway,
 ) -> None:
-    """HAProxy writes each request anew, so there is nothing to read in two ways."""
+    """HAProxy rewrites each request, so there is nothing to read in two ways."""
     before = len(gateway.logs())
     head = "POST /graphql HTTP/1.1\nHost: localhost\nX: a\n b\nContent-Type: application/json\n"
     answer = gateway.send(f"{head}Content-Length: {len(QUERY)}\n\n{QUERY}".encode())

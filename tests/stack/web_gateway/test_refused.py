@@ -251,7 +251,7 @@ def test_two_ways_to_end_a_body(gateway: Gateway, head: bytes, rule: str) -> Non
     assert answer.status in {400, 411}
     line = gateway.logged(before, method="POST") if rule == "length" else gateway.logged(before)
     assert line["rule"] in {rule, "no-request"}
-    # What stands behind it is no second request.
+    # What comes after it is not a second request.
     assert "/server_info" not in [line.get("path") for line in gateway.logs()[before:]]
 
 

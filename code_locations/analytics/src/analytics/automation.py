@@ -1,4 +1,4 @@
-"""When the models are made anew, and when a table that nobody made anew counts as stale."""
+"""When the models are rebuilt, and when a table that was not rebuilt counts as stale."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -8,12 +8,12 @@ from operator import or_
 import dagster as dg
 
 # Twice an hour is missed before anybody is told, and a third time before it is an error: one
-# failed or long run of the hourly job is no news.
+# failed or long run of the hourly job must not raise a warning.
 HOURLY = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(hours=2, minutes=15), fail_window=timedelta(hours=3, minutes=15)
 )
 
-# Made anew in the same run as what it is made from, if all of that is there.
+# Rebuilt in the same run as its upstream tables, if all of these exist.
 with_upstream = (
     dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
     & ~dg.AutomationCondition.any_deps_missing()

@@ -71,7 +71,7 @@ class Totals:
 
 
 def replace_mart(connection: Connection, schema: str) -> MartResult:
-    """Make `schema.my_analytics_asset` anew from the staging models, in a transaction, and commit.
+    """Rebuild `schema.my_analytics_asset` from the staging models in one transaction, and commit.
 
     Readers are never blocked and see the old rows or the new ones, whatever their isolation
     level: that is why rows are deleted and inserted rather than the table truncated or swapped.
@@ -127,7 +127,7 @@ def _require_inputs(cursor: Cursor) -> None:
 
 
 def _conform(cursor: Cursor, target: sql.Identifier) -> None:
-    """Make the target, or make it anew when it does not have the declared columns."""
+    """Create the target; re-create it when it does not have the declared columns."""
     cursor.execute(
         """
         SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull FROM pg_attribute

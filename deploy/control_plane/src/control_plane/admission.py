@@ -54,7 +54,7 @@ class Admission:
 
 
 def most_in_progress(max_concurrent_runs: int) -> int | None:
-    """How many of the slots one location may hold: all but one. Dagster's -1 is no limit."""
+    """How many of the slots one location may hold: all but one. Dagster's -1 means no limit."""
     return max_concurrent_runs - 1 if max_concurrent_runs > 1 else None
 
 

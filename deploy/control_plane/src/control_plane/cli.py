@@ -97,7 +97,7 @@ def _former(secret_dir: Path) -> str | None:
 
 @app.command("after-locations")
 def after_locations(
-    command: Annotated[list[str], typer.Argument(help="The program to become.")],
+    command: Annotated[list[str], typer.Argument(help="Command to exec.")],
     workspace: Annotated[Path, typer.Option(help="The workspace file.")],
     seconds: Annotated[float, typer.Option(help="How long to wait at most.")] = 60,
 ) -> None:
@@ -172,7 +172,7 @@ def publish(
     url: WebserverUrl = "http://localhost:3000",
     seconds: Annotated[float, typer.Option(help="How long to wait for the webserver.")] = 150,
 ) -> None:
-    """Hand the workspace file over, if it holds, and let a webserver that runs read it anew.
+    """Publish the workspace file, if it is valid, and let a running webserver read it again.
 
     The daemon notices by itself. A location that is new in it starts meanwhile, and is waited
     for a minute, so that nobody is shown an error that means that it is not there yet.

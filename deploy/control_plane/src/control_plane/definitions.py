@@ -30,7 +30,7 @@ from control_plane.internals.code_servers import (
 )
 from control_plane.locations import serves
 
-# Where a definition stands in its source, and what differs from process to process.
+# Where a definition is in its source, and what differs from process to process.
 _NOT_THE_DEFINITION = {"__class__", "metadata_fields", "execution_set_identifier"}
 
 

@@ -2,4 +2,4 @@
 
 
 class StackError(Exception):
-    """Something that the operator can put right; the message names the thing and the way out."""
+    """Something that the operator can fix; the message names the thing and the fix."""

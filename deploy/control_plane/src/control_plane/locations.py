@@ -29,7 +29,7 @@ def wait(workspace: Path, seconds: float) -> list[str]:
     """Wait until all locations serve, ``seconds`` at most; the names of those that do not.
 
     Before that the file is waited for as long: it comes from a service that starts meanwhile.
-    Raises StackError when it does not come, or does not hold.
+    Raises StackError when it does not appear, or is invalid.
     """
     with contextlib.suppress(RetryError):
         Retrying(

@@ -3,7 +3,7 @@
 While a release is switched, the old and the new server have the location's name for a moment,
 and a lookup gives both addresses in any order. Dagster loads a location by several calls, each
 over a connection of its own: some would be answered by the one, some by the other, and what they
-say together is no release at all. In one order, all calls go to the same server until it takes
+say together is a mixture of releases. In one order, all calls go to the same server until it takes
 no more, and then all to the other.
 """
 
@@ -21,7 +21,7 @@ def keep_one_order() -> None:
 
 
 def target(address: str) -> str:
-    """What gRPC is to connect to for ``host:port``; the same for what is no name of a host."""
+    """What gRPC is to connect to for ``host:port``; anything else is returned as it is."""
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdecimal():
         return address

@@ -174,7 +174,7 @@ def _foreign_to(own_graph: Any, events: Iterable[Any], graph: Any) -> Iterator[E
 
 
 def _is_known(graph: Any, key: EntityKey) -> bool:
-    """Whether somebody executes it; what only others depend on is no definition."""
+    """Whether somebody executes it; what only others depend on is not a definition."""
     return bool(graph.has(key) and (not isinstance(key, AssetKey) or graph.get(key).is_executable))
 
 

@@ -35,9 +35,10 @@ def newcomers(source: Path, target: Path) -> dict[str, str]:
 
 
 def publish(source: Path, target: Path) -> list[str]:
-    """Replace ``target`` in one step by ``source``, once that holds; the locations in it.
+    """Replace ``target`` in one step by ``source`` if that is valid; the locations in it.
 
-    Raises StackError, and leaves ``target`` alone, when ``source`` is no workspace of gRPC servers.
+    Raises StackError, and leaves ``target`` alone, when ``source`` is not a workspace of
+    gRPC servers.
     """
     names = list(servers(source))
     # The daemon ends when it cannot read its workspace for minutes.
@@ -46,7 +47,7 @@ def publish(source: Path, target: Path) -> list[str]:
 
 
 def reload(url: str, seconds: float) -> bool:
-    """Let the webserver at ``url`` read its workspace anew; False when there is none.
+    """Let the webserver at ``url`` reload its workspace; False when there is none.
 
     Call it after publishing: a webserver that has no address yet starts with the new file. One
     that has an address and does not answer may have read the old one, and is waited for.

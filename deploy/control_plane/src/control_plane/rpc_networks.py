@@ -22,7 +22,7 @@ from compose_run_launcher.api_version import API_VERSION
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_fixed
 
 _READY = Path("/tmp/joined")  # noqa: S108  # in a container of its own
-# For an answer, and for the next event: after so long without one all is looked at anew.
+# For an answer, and for the next event: after so long without one, look at everything again.
 _TIMEOUT_S = 120
 _COMPOSE = "com.docker.compose."
 _ROLE = "compose_run_launcher.role"
@@ -94,7 +94,7 @@ def main() -> None:
             (docker.errors.DockerException, requests.exceptions.RequestException)
         ),
         wait=wait_fixed(1),
-        # A stream without events is closed after a while; then all is looked at anew.
+        # A stream without events is closed after a while; then look at everything again.
         before_sleep=before_sleep_log(logger, logging.DEBUG),
     )(_follow_for_ever, options)
 

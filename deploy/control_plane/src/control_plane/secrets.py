@@ -121,10 +121,10 @@ def main(arguments: list[str] | None = None) -> None:
         help="where a self-signed certificate of the web gateway is kept",
     )
     parser.add_argument(
-        "--renew", action="store_true", help="make present ones anew, too, but for those to keep"
+        "--renew", action="store_true", help="replace existing ones, too, except those to keep"
     )
     parser.add_argument(
-        "--keep", action="append", default=[], metavar="NAME", help="not to be made anew"
+        "--keep", action="append", default=[], metavar="NAME", help="not to be replaced"
     )
     options = parser.parse_args(arguments)
     try:

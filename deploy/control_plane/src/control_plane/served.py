@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 class ServedFile(Endless):
     """Keeps ``path`` at {location: image, None while it is not loaded}.
 
-    Dagster loads a location anew when the id of its server changes. While a release is switched
+    Dagster reloads a location when the id of its server changes. While a release is switched
     two servers have one name for a moment, and it may notice the new one and load the old one,
     which it would keep. What has been loaded is compared with what serves, therefore.
     """

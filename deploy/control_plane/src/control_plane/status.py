@@ -20,7 +20,7 @@ from tenacity import (
 from control_plane.errors import StackError
 from control_plane.graphql import RELOAD_MUTATION, WORKSPACE_QUERY, ask
 
-# How gRPC prints a call that nobody answered; it names sockets, which is no cause.
+# How gRPC prints a call that nobody answered; it names sockets, not the cause.
 _GRPC_NOISE = "grpc._channel._InactiveRpcError"
 
 _LOOK_S = 0.2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from control_plane.internals.daemon import RELOAD_WORKSPACE_INTERVAL
 
-# By then all is read anew, whatever was not noticed.
+# After this time everything is read again, in case an event was missed.
 _AT_LATEST_S = 600.0
 
 logger = logging.getLogger(__name__)

@@ -187,7 +187,7 @@ def test_a_run_whose_end_is_stored_gets_the_state_of_that_end(
     assert ends(dagster, record.dagster_run) == [kind]
     ended = now(dagster, record.dagster_run)
     assert ended.status == ENDS[kind]
-    # Decided by what it failed for, which is no lost worker and no start that took too long.
+    # Decided by what it failed for, which is neither a lost worker nor a start that took too long.
     failed = kind == DagsterEventType.RUN_FAILURE
     assert ended.tags.get("dagster/failure_reason") == ("STEP_FAILURE" if failed else None)
     assert ("dagster/will_retry" in ended.tags) == failed

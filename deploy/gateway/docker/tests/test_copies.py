@@ -1,4 +1,4 @@
-"""What may be created: a copy of a code location's service. Every way out of that is tried."""
+"""What may be created: a copy of a code location's service. The tests try every escape."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_a_query_that_is_not_plain(
 def test_what_follows_a_refusal_is_not_read(
     daemon: Caller, engine: EngineStandIn, run: str
 ) -> None:
-    """A second request may stand in the body of the first, as the first one's length says."""
+    """A second request may be in the body of the first, as the first one's length says."""
     stop = f"POST {VERSION}/containers/{run}/stop HTTP/1.1\r\nHost: docker\r\n\r\n"
     head = f"POST /v1.45/info HTTP/1.1\r\nHost: docker\r\nContent-Length: {len(stop)}\r\n\r\n"
     with daemon.connect() as connection:

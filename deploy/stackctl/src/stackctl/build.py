@@ -42,7 +42,7 @@ def kept(service: Service, release: str) -> str:
     """A release's image that is kept on the engine; its id."""
     if not inspect("image", service.release_image(release)):
         raise StackctlError(
-            f"release {release!r} of {service.location} is not kept on this engine. Way out:"
+            f"release {release!r} of {service.location} is not kept on this engine. Fix:"
             f" make releases LOCATION={service.location}"
         )
     return _id(service.release_image(release))

@@ -133,8 +133,8 @@ class Shipping:
             raise StackctlError(why, ROLLED_BACK) from None
         for one in former:
             switch.end(one)
-        # Left behind, they would have Compose make them anew at the next `up`, and with them the
-        # location, which depends on them.
+        # Left behind, they would make Compose re-create them at the next `up`, and with them
+        # the location, which depends on them.
         if followers := service.followers():
             docker("compose", "up", "--detach", "--no-build", *followers)
         release = _tag(name)

@@ -20,7 +20,7 @@ COMPOSE_FILE = "docker-compose.yml"
 """The stack's description, in the repository's root."""
 
 _NO_DOCKER = (
-    "there is no docker command here. Way out: install it, or run the stack without it: make dev"
+    "there is no docker command here. Fix: install it, or run the stack without it: make dev"
 )
 # What Docker says about networks does not say what to change.
 _SUBNET_TAKEN = (
@@ -38,7 +38,7 @@ _FIXES = {
     "address pools have been fully subnetted": _NO_POOL_LEFT,
 }
 # With them each build has a new id where images are in containerd's store (Engine 29): what is
-# unchanged would be deployed, and Compose would make every container anew.
+# unchanged would be deployed, and Compose would re-create every container.
 _NO_ATTESTATIONS = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 _FOUND_NOTHING = ("no such", "not found")
 

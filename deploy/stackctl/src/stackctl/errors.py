@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 
 class StackctlError(Exception):
-    """A message for people: what, which value, and the way out."""
+    """A message for people: what, which value, and the fix."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)

@@ -41,7 +41,7 @@ def examine(
 
     Raises Refused when the candidate ends, does not serve within ``seconds``, cannot be
     understood, or has something against it; with ``allow_clash``, names that another location has
-    are no reason.
+    are ignored.
     """
     network = service.rpc_network
     live = service.serving()
@@ -62,7 +62,7 @@ def examine(
             code = end.result().strip()
             raise Refused(f"its code server ended with exit code {code}: {_why(candidate)}")
         if not report.done():
-            raise Refused(f"it is not known after {limit:g} s whether it serves")
+            raise Refused(f"no response within {limit:g} s")
         found: dict[str, Any] = json.loads(_its_own_words(report))
         _wait_until_healthy(candidate, seconds)
     for objection in objections(found, variables(candidate.environment), allow_clash):
@@ -80,7 +80,7 @@ def objections(
     if theirs and _series(theirs) > _series(ours):
         found.append(
             f"it is built with Dagster {theirs}, and the control plane with {ours}, which cannot"
-            " read what a newer one writes. Way out: upgrade deploy/control_plane first"
+            " read what a newer one writes. Fix: upgrade deploy/control_plane first"
         )
     if count(candidate["definitions"]) == 0:
         before = f"; what serves now has {count(live['definitions'])}" if live else ""
@@ -89,12 +89,12 @@ def objections(
         readers = [f"{name} (for {listed(candidate['variables'][name])})" for name in missing]
         found.append(
             f"variables that its resources read are not set: {listed(readers, '; ')}."
-            " Way out: give them to the"
+            " Fix: give them to the"
             " service in docker-compose.yml, or as NAME_FILE=/run/secrets/..."
         )
     if not candidate["image"]:
         found.append(
-            "its code server does not name its image, so runs could not keep it. Way out: set"
+            "its code server does not name its image, so runs could not keep it. Fix: set"
             " DAGSTER_IMAGE_REPOSITORY for the service in docker-compose.yml"
         )
     new = [] if allow_clash else [one for one in report["clashes"] if one["new"]]

@@ -23,7 +23,7 @@ def git(*arguments: str, folder: Path = ROOT) -> str:
             check=False,
         )
     except FileNotFoundError:
-        raise StackctlError("there is no git command here. Way out: install it") from None
+        raise StackctlError("there is no git command here. Fix: install it") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise StackctlError(f"git {arguments[0]}: {lines[-1] if lines else 'it failed'}")
@@ -32,7 +32,7 @@ def git(*arguments: str, folder: Path = ROOT) -> str:
 
 @dataclass(frozen=True)
 class Files:
-    """The files at ``commit``; "" means those that stand in ``folder`` and git does not ignore."""
+    """The files at ``commit``; "" means those in ``folder`` that git does not ignore."""
 
     commit: str = ""
     folder: Path = ROOT
@@ -75,7 +75,7 @@ def fork_point(reference: str, folder: Path = ROOT) -> str:
         return git("merge-base", reference, "HEAD", folder=folder).strip()
     except StackctlError:
         raise StackctlError(
-            f"{reference!r} is no commit that shares history with HEAD here. Way out: fetch the"
+            f"{reference!r} is not a commit that shares history with HEAD here. Fix: fetch the"
             " whole history (git fetch --unshallow), or name another one",
             USAGE,
         ) from None

@@ -32,7 +32,7 @@ class Held(StackctlError):
 
     def __init__(self, location: str, holder: str) -> None:
         super().__init__(
-            f"{location} is being changed by {holder}. Way out: try again when that has ended, or"
+            f"{location} is being changed by {holder}. Fix: try again when that has ended, or"
             " wait for it by --wait SECONDS",
             LOCKED,
         )

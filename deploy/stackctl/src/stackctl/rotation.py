@@ -27,11 +27,11 @@ def rotate_secrets(
         float, typer.Option(help="Seconds that runs which are under way have to end.")
     ] = 3600,
 ) -> None:
-    """Make every password and key of the stack anew: of Postgres, its roles, the object store.
+    """Rotate all passwords and keys of the stack: of Postgres, its roles, the object store.
 
     Queued runs wait meanwhile, schedules catch up. The UI and the code locations restart. Keys
-    of an object store that is not the stack's own are kept. Interrupted, it is finished by
-    giving it again.
+    of an object store that is not the stack's own are kept. After an interruption,
+    rerun the command to finish.
     """
     stack = Stack.load()
     with ExitStack() as locks:
@@ -48,7 +48,7 @@ def rotate_secrets(
             except (DockerError, Interrupted) as problem:
                 raise StackctlError(
                     f"not finished: {problem or 'interrupted'}. Some services may have former"
-                    " passwords still. Way out: give this command again"
+                    " passwords still. Fix: rerun this command"
                 ) from None
         finally:
             # Without a word: nothing may keep it from starting, not even a terminal that is gone.
@@ -77,8 +77,8 @@ def _wait_for_runs(stack: Stack, seconds: float) -> None:
     if not ended:
         left = ", ".join(runs_under_way(stack))
         raise StackctlError(
-            f"still under way after {seconds:g} s: {left}. Nothing was changed. Way out: give"
-            " them more time by --wait SECONDS, or terminate them",
+            f"still under way after {seconds:g} s: {left}. Nothing was changed. Fix: wait"
+            " longer with --wait SECONDS, or terminate them",
             REFUSED,
         )
 

@@ -27,7 +27,7 @@ def sbom(
     names = [image] if image else built()
     found = {name: inspect("image", name) for name in names}
     if missing := [name for name in names if not found[name]]:
-        raise StackctlError(f"no image {', '.join(missing)} here. Way out: make build")
+        raise StackctlError(f"no image {', '.join(missing)} here. Fix: make build")
     into.mkdir(parents=True, exist_ok=True)
     for name in names:
         with step(f"Looking into {name}"):

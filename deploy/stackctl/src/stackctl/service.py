@@ -89,7 +89,7 @@ class Service:
         }
 
     def followers(self) -> list[str]:
-        """Services beside the location that run its image, and are no locations themselves."""
+        """Services beside the location that run its image, and are not locations themselves."""
         return [
             name
             for name, service in self.stack.config["services"].items()

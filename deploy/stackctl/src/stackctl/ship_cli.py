@@ -25,7 +25,7 @@ Wait = Annotated[
 ]
 Gate = Annotated[float, typer.Option(help="Seconds that the release may take to serve.")]
 AllowClash = Annotated[
-    bool, typer.Option(envvar="ALLOW_CLASH", help="Names that another location has are no reason.")
+    bool, typer.Option(envvar="ALLOW_CLASH", help="Ship names that another location has.")
 ]
 Image = Annotated[
     str | None, typer.Option(help="An image in a registry, in place of building one.")
@@ -42,8 +42,8 @@ def deploy(
 ) -> None:
     """Build one location, check it beside the live one, and switch without downtime.
 
-    A release that does not pass the gate changes nothing; one that does not hold once it is
-    live is rolled back.
+    A release that does not pass the gate changes nothing; one that fails once it is live
+    is rolled back.
     """
     with _shipping(location, wait, gate_seconds, allow_clash) as shipping:
         source = image or records.revision(shipping.service)

@@ -21,11 +21,11 @@ class Stack:
 
     @classmethod
     def load(cls) -> Stack:
-        """Read docker-compose.yml. Raises StackctlError that says what does not hold there."""
+        """Read docker-compose.yml. Raises StackctlError that says what is invalid there."""
         try:
             return cls(json.loads(docker("compose", "config", "--format", "json")))
         except DockerError as error:
-            raise StackctlError(f"docker-compose.yml or .env does not hold: {error}") from None
+            raise StackctlError(f"docker-compose.yml or .env is invalid: {error}") from None
 
     @property
     def project(self) -> str:

@@ -72,7 +72,7 @@ def step_back(service: Service, failed: Container, old: Container) -> None:
     docker("container", "start", old.id)
     if not until(healthy, _HEALTHY_S, 0.2):
         raise StackctlError(
-            f"the former release of {service.location} does not get healthy either. Way out: see"
+            f"the former release of {service.location} does not get healthy either. Fix: see"
             f" docker logs {old.name}, and make rollback LOCATION={service.location} TO=release"
         )
     end(failed)

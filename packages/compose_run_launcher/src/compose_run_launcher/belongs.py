@@ -28,7 +28,7 @@ from compose_run_launcher.release import Release
 # Written by the daemon to what a sensor, a schedule or automation of a location requests. It works
 # for that location alone, wherever a backfill finds its assets by then.
 REQUESTED_BY_TAG = ".dagster/requested_by"
-# An error text is no place for a pointer of a megabyte.
+# An error text must not carry a pointer of a megabyte.
 _LONGEST = 200
 
 
@@ -55,7 +55,7 @@ def repositories(service: Mapping[str, Any], location: str, project: str) -> fro
         repository_of(environment.get("DAGSTER_CURRENT_IMAGE", "")),
         repository_of(service["Config"].get("Image") or ""),
     ]
-    # A container that was made from an image id states "sha256", which is no repository.
+    # A container that was made from an image id states "sha256", which is not a repository.
     return frozenset(name for name in stated if name not in {"", "sha256"})
 
 

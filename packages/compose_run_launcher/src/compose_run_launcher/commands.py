@@ -41,7 +41,7 @@ def stand_by(code: Code, instance_ref: str, ticket: str, key: str, max_idle_s: f
 def handover_tags(worker: Mapping[str, Any], run_id: str) -> dict[str, str]:
     """The tags that give a run to a standby worker, by what its inspected container says.
 
-    Ticket and key stand in its command, so that a daemon that did not make it can go on with it.
+    Ticket and key are in its command, so that a daemon that did not make it can go on with it.
     Raises ValueError when they do not: an earlier launcher made it.
     """
     try:

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Endless(threading.Thread, ABC):
-    """A thread that never ends: after an error it logs the traceback and begins its work anew."""
+    """A thread that never ends: after an error it logs the traceback and starts its work again."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, daemon=True)

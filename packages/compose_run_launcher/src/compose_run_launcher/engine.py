@@ -181,7 +181,7 @@ class Engine:
     def container_of(self, run_id: str, tagged: str | None = None) -> dict[str, Any] | None:
         """The run's inspected container; None without one.
 
-        ``tagged`` is what a tag of the run says, which stands in a database that others write to,
+        ``tagged`` is what a tag of the run says, which is in a database that others write to,
         and which a launch that was cut off did not come to write. The container's name is given by
         the launcher alone.
         """

@@ -65,7 +65,7 @@ with needed_by("the run launcher"):
 __all__ = ["check", "decide_on_retry"]
 
 # Resuming a run comes to us through the first: without it, Dagster would make a container that
-# is no copy of a service, with neither its limits nor its isolation.
+# is not a copy of a service, and has neither its limits nor its isolation.
 HOOKS = (
     Hook(
         DockerRunLauncher,

@@ -107,7 +107,7 @@ class Launches:
         location = location_of(run)
         service, _ = self._service_to_copy(location, services)
         if service["Config"]["Labels"].get(labels.ROLE) != labels.ROLE_CODE_LOCATION:
-            raise LaunchRefused(f"run {run.run_id}: service {location} is no code location.")
+            raise LaunchRefused(f"run {run.run_id}: service {location} is not a code location.")
         own = belongs.repositories(service, location, self._engine.project)
         found = belongs.foreign_image(run.run_id, image, location, own)
         if found is None:
@@ -133,7 +133,7 @@ class Launches:
         return contract
 
     def _is_under_way(self, run: DagsterRun, container: dict[str, Any] | None) -> bool:
-        """Go on with a launch that got as far as ``container``; False if it has to begin anew."""
+        """Go on with a launch that got as far as ``container``; False if it has to start again."""
         if container is None:
             return False
         if container["State"]["Status"] == "created":

@@ -108,7 +108,9 @@ def parse_memory(name: str, text: str) -> int:
     match = _MEMORY.fullmatch(text.strip())
     size = int(float(match["number"]) * _UNITS[match["unit"].lower()]) if match else 0
     if size < _LEAST_MEMORY:
-        raise BadLimit(f"{name}: {text!r} is no amount of memory from 6m on, such as 512m or 2g")
+        raise BadLimit(
+            f"{name}: {text!r} is not a valid memory size: 6m or more, such as 512m or 2g"
+        )
     return size
 
 
@@ -117,7 +119,7 @@ def parse_cpus(name: str, text: str) -> int:
     match = re.fullmatch(r"\d+(\.\d+)?", text.strip(), re.ASCII)
     nano = int(float(text) * _NANO) if match else 0
     if nano < _NANO // 100:
-        raise BadLimit(f"{name}: {text!r} is no number of CPUs from 0.01 on, such as 1.5")
+        raise BadLimit(f"{name}: {text!r} is not a number of CPUs: 0.01 or more, such as 1.5")
     return nano
 
 
@@ -126,7 +128,7 @@ def parse_seconds(name: str, text: str) -> int:
     match = re.fullmatch(r"\d+", text.strip(), re.ASCII)
     seconds = int(text) if match else 0
     if seconds < 1:
-        raise BadLimit(f"{name}: {text!r} is no number of seconds from 1 on, such as 3600")
+        raise BadLimit(f"{name}: {text!r} is not a number of seconds: 1 or more, such as 3600")
     return seconds
 
 

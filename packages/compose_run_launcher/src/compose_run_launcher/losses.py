@@ -1,6 +1,6 @@
 """Whose fault the end of a run was: what was lost comes through when it is tried again.
 
-What is decided stands in a tag of the run, written before the run is failed, so that whichever
+The decision is in a tag of the run, written before the run is failed, so that whichever
 process comes next knows it. The tag names the run, for re-executions inherit tags.
 """
 

@@ -49,7 +49,7 @@ def needed_by(what: str) -> Iterator[None]:
 class Hook:
     """A private attribute of a class or module, which we replace, override or call.
 
-    ``parameters`` are the names of all its parameters, None for what is no function.
+    ``parameters`` are the names of all its parameters, None for what is not a function.
     ``needed_by`` names the feature that is lost without it.
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from compose_run_launcher import labels as label
 
-# A run is no server and no supervised service: nothing of this fits it.
+# A run is neither a server nor a supervised service: none of this fits it.
 _NOT_A_RUNS_CONFIG = {
     "AttachStderr",
     "AttachStdin",

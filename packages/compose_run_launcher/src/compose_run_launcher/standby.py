@@ -32,7 +32,7 @@ _RUN_FIRST_S = 1.0
 # More at once only take the CPU from each other.
 _MAX_WARMING = 2
 _MAX_WARMING_S = 180.0
-# Definitions and credentials that were read an hour ago are read anew.
+# Definitions and credentials that were read an hour ago are read again.
 _MAX_IDLE_S = 3600.0
 _FIRST_BACKOFF_S = 10.0
 _MAX_BACKOFF_S = 300.0

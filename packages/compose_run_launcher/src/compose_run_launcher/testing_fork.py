@@ -2,7 +2,7 @@
 
 `python -c SOURCE MODULE ...` imports these modules, and then forks for each call: a line of JSON
 with the program's text, its arguments, environment, folder and files for its output. The answer is
-a line with its exit code. What a program itself imports besides, it imports anew.
+a line with its exit code. What a program itself imports besides, it imports again.
 """
 
 import gc
@@ -37,7 +37,7 @@ def become(call: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    # What is imported is no garbage, and no fork is to look for some in it.
+    # Imported modules are not garbage, and no fork is to look for some in them.
     gc.disable()
     for module in sys.argv[1:]:
         importlib.import_module(module)

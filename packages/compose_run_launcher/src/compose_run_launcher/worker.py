@@ -108,7 +108,7 @@ def handover_tags(ticket: str, key: str, run_id: str) -> dict[str, str]:
     """The tags by which the worker with this ticket and key knows its run.
 
     Whoever reads the ticket can copy it to another run. The proof fits one run, and can be made
-    by the launcher and this worker alone: the key stands in the worker's command, and nowhere
+    by the launcher and this worker alone: the key is in the worker's command, and nowhere
     in the database.
     """
     proof = hmac.new(key.encode(), run_id.encode(), "sha256").hexdigest()

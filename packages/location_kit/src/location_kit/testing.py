@@ -158,18 +158,18 @@ def warehouse(
 ) -> PostgresResource:
     """An empty warehouse: `schemas`, owned by a role that may do nothing else, not even make
     temporary tables."""
-    anew = sql.SQL(
+    again = sql.SQL(
         "DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema} AUTHORIZATION {role}"
     )
     with inside.cursor() as cursor:
-        # The test before may have left sessions and tables. To make the schemas anew costs 1 ms of
+        # The test before may have left sessions and tables. To re-create the schemas costs 1 ms of
         # CPU, a database from a template 42 ms.
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = %s",
             (ROLE,),
         )
         for schema in schemas:
-            cursor.execute(anew.format(schema=sql.Identifier(schema), role=sql.Identifier(ROLE)))
+            cursor.execute(again.format(schema=sql.Identifier(schema), role=sql.Identifier(ROLE)))
     return PostgresResource(
         host="127.0.0.1",
         port=superuser["port"],

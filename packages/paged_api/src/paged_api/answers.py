@@ -84,4 +84,4 @@ def _decoded(content: bytes, content_type: str | None) -> Any:
 
 
 def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")

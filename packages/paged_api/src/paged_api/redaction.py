@@ -9,7 +9,7 @@ _SHOWN_PARAMETERS = {
     *("page", "per_page", "page_size", "size", "limit", "offset", "start", "end", "skip"),
     *("_page", "_per_page", "_limit", "_start", "_end"),
 }
-# What is shorter than this stands in any text by chance.
+# What is shorter than this occurs in any text by chance.
 _SECRET_LENGTH = 4
 
 

@@ -163,6 +163,6 @@ def _packed(marks: Iterable[bytes]) -> str:
 def _unpacked(text: str) -> frozenset[bytes]:
     marks = base64.b85decode(text)
     if len(marks) % MARK_BYTES:
-        raise ValueError(f"{len(marks)} bytes are no whole number of marks")
+        raise ValueError(f"{len(marks)} bytes are not a whole number of marks")
     parts = range(0, len(marks), MARK_BYTES)
     return frozenset(marks[start : start + MARK_BYTES] for start in parts)

@@ -40,8 +40,8 @@ def conform(
     """Make the table, or give it the declared columns, and the `extra` ones as nullable text.
 
     Columns that an earlier load added stay. Where columns only come, or only their nullability
-    changes, the table is altered; else it is made anew, with the rows that are in it only if
-    `keep_rows`. Raises WarehouseError when other objects depend on a table to be made anew.
+    changes, the table is altered; else it is re-created, with the rows that are in it only if
+    `keep_rows`. Raises WarehouseError when other objects depend on a table to be re-created.
     """
     present, columns = _present(cursor, target, table, extra)
     wanted = _shapes(table, columns)
@@ -189,7 +189,7 @@ def _make_anew(
         cursor.execute(sql.SQL("DROP TABLE {}").format(target))
     except errors.DependentObjectsStillExist as error:
         raise WarehouseError(
-            f"{schema}.{name} has to be made anew for its new declaration, but other objects "
+            f"{schema}.{name} has to be re-created for its new declaration, but other objects "
             f"depend on it: {'; '.join((error.diag.message_detail or '').splitlines())}. Drop "
             "these, load, and make them again"
         ) from None

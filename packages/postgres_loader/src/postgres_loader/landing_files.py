@@ -49,11 +49,11 @@ class Part:
 
 
 def classify(name: str, tables: Iterable[Table]) -> Place | None:
-    """What the file of that name holds; None when it is no table's.
+    """What the file of that name holds; None when it belongs to no table.
 
     `<table>.<suffix>` is a whole table. `<table>_YYYY-MM-DD.<suffix>`, with or without
     `_anything` before the suffix, is a day of a table that has days. Names that cannot be printed
-    are no table's.
+    belong to no table.
     """
     if not name.isprintable():
         return None

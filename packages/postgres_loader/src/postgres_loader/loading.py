@@ -239,7 +239,7 @@ def _merge(
     missing = "keep" if staged.unidentified else options.missing
     all_anew = missing == "delete" and options.window is None and not staged.rejected
     if all_anew and exists(cursor, target) and not conforms(cursor, target, table, staged.extra):
-        # A table that is made anew loses its rows before they can be compared.
+        # A table that is re-created loses its rows before they can be compared.
         before = merge.rows()
         merge.refuse_mass_deletion(before - staged.rows, before)
     conformed = conform(cursor, target, table, staged.extra, keep_rows=not all_anew)
@@ -278,7 +278,7 @@ def _clean_up(connection: Connection, target: sql.Identifier) -> None:
     with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
         connection.rollback()
         cursor.execute("SET LOCAL lock_timeout = '10s'")
-        # Who has the lock now is another load, and what is there is that one's.
+        # Another load holds the lock now, and what is there belongs to it.
         cursor.execute(f"SELECT pg_try_advisory_xact_lock({_LOCK})", (".".join(target.strings),))
         if cursor.fetchone() == (True,):
             drop_shared(cursor, shared_relation(target))

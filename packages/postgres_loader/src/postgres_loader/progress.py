@@ -37,7 +37,7 @@ class Phase:
 
 
 class Reading(Phase):
-    """A file that is being read; its `size` in bytes is None where it is not known."""
+    """A file that is being read; its `size` in bytes is None where it is unknown."""
 
     def __init__(
         self, name: str, size: int | None, bytes_read: Callable[[], int], then: str

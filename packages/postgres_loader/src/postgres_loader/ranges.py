@@ -11,7 +11,7 @@ from postgres_loader.tables import Table
 @dataclass(frozen=True)
 class Window:
     """A half-open range of time, from `start` to before `end`. Raises ValueError where that is
-    no range, or without a time zone.
+    not a range, or without a time zone.
 
     An `exact` one is all that its sources have; other rows are errors, and not left out.
     """

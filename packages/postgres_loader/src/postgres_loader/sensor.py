@@ -67,7 +67,7 @@ def _cursor(context: dg.SensorEvaluationContext) -> Cursor:
         return Cursor.parse(context.cursor)
     except CursorError as error:
         # Run keys keep what was asked for before from being loaded again.
-        context.log.warning(f"the cursor cannot be read: {error}; looking at every file anew")
+        context.log.warning(f"the cursor cannot be read: {error}; looking at every file again")
         return Cursor()
 
 

@@ -104,13 +104,13 @@ def form_problems(table: Table) -> Iterator[str]:
     delimiter, quote = table.delimiter, table.quote
     if not _is_sign(delimiter) or delimiter in '"\\':
         yield (
-            f"delimiter is {delimiter!r}: not one ASCII character that is no quote, backslash or "
-            "end of line. Fix: declare one such as ';' or '\\t'"
+            f"delimiter is {delimiter!r}: not one ASCII character other than a quote, a backslash "
+            "or an end of line. Fix: declare one such as ';' or '\\t'"
         )
     if not _is_sign(quote) or quote.isalnum() or quote in " \t\\.," or quote == delimiter:
         yield (
-            f"quote is {quote!r}: not one ASCII sign that is no letter, digit, blank, comma, point "
-            "or backslash, and not the delimiter. Fix: declare '\"' or \"'\""
+            f"quote is {quote!r}: not one ASCII sign other than a letter, digit, blank, comma, "
+            "point, backslash or the delimiter. Fix: declare '\"' or \"'\""
         )
     yield from _null_problems(table)
     if table.decimal_sign not in (".", ","):

@@ -36,7 +36,7 @@ class TextRows(TextSource):
             try:
                 line = copy_line([str(row.line), None, None, *values], errors="strict")
             except UnicodeEncodeError as error:
-                row = BadRow(row.line, f"this is no Unicode text: {error.reason}", str(values))
+                row = BadRow(row.line, f"this is not Unicode text: {error.reason}", str(values))
             else:
                 if b"\0" not in line:
                     return line

@@ -86,7 +86,7 @@ class UsersApiResource(dg.ConfigurableResource):
 def users_api_from_environment() -> UsersApiResource:
     """With `USERS_API_<FIELD>` for each field that the environment sets.
 
-    Raises ValueError, which names variable and value, for one that is no number or out of range.
+    Raises ValueError, which names variable and value, for one that is not a number or out of range.
     """
     # EnvVar knows no default, so the environment is asked when the definitions are loaded.
     fields = {name: f"{SETTINGS}{name.upper()}" for name in UsersApiResource.model_fields}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg2
 
-# Heartbeats are 30 s apart; three missed ones are no accident.
+# Heartbeats are 30 s apart; three missed ones are not an accident.
 TOLERANCE_S = 90
 # Threads that every deployment has; a thread that never starts must not pass unseen.
 ALWAYS = {"SENSOR", "SCHEDULER", "BACKFILL", "ASSET", "QUEUED_RUN_COORDINATOR", "MONITORING"}

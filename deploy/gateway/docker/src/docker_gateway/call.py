@@ -34,7 +34,7 @@ class Call:
         """A parameter that is a number; of times with a fraction."""
         text = self.query[name]
         if not re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII):
-            raise Refusal(f"parameter {name} is no number")
+            raise Refusal(f"parameter {name} is not a number")
         return text
 
 

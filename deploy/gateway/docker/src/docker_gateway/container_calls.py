@@ -45,11 +45,11 @@ async def inspect(stack: Stack, call: Call) -> Outcome:
         raise Refusal("a container is named by its whole id, or by a run's name")
     found = await stack.container(call.name)
     if found["Id"] != call.name and not is_run(found, stack.project):
-        raise Refusal(f"container {call.name} is no run of this stack")
+        raise Refusal(f"container {call.name} is not a run of this stack")
     if is_location(found, stack.project):
         await stack.remember(found)
     elif not is_run(found, stack.project):
-        raise Refusal(f"container {call.name} is no run or code location of this stack")
+        raise Refusal(f"container {call.name} is not a run or code location of this stack")
     return Answer(found)
 
 
@@ -85,7 +85,7 @@ async def create(stack: Stack, call: Call) -> Outcome:
             return EngineCall("POST", f"{VERSION}/containers/create", {"name": name}, made)
         except Refusal as refusal:
             reasons.append(refusal.reason)
-    raise Refusal(f"it is no copy of '{location}': {reasons[0]}")
+    raise Refusal(f"it is not a copy of '{location}': {reasons[0]}")
 
 
 async def _check_image(stack: Stack, image: str, location: str, templates: list[Template]) -> None:
@@ -97,7 +97,7 @@ async def _check_image(stack: Stack, image: str, location: str, templates: list[
         names = [*(found.get("RepoTags") or []), *(found.get("RepoDigests") or [])]
         if any(repository_of(name) in repositories for name in names):
             return
-    raise Refusal(f"image {image[:200]} is no release of '{location}'")
+    raise Refusal(f"image {image[:200]} is not a release of '{location}'")
 
 
 async def start(stack: Stack, call: Call) -> Outcome:
@@ -125,10 +125,10 @@ async def rename(stack: Stack, call: Call) -> Outcome:
     """Give a standby worker the name of the run that it gets."""
     name = call.query.get("name", "")
     if not stack.names.run.fullmatch(name):
-        raise Refusal("its new name is no run's")
+        raise Refusal("its new name is not a run's")
     found = await stack.run(call.name)
     if not found["Config"]["Labels"].get(labels.TICKET):
-        raise Refusal(f"container {call.name} is no standby worker, and has its run's name")
+        raise Refusal(f"container {call.name} is not a standby worker, and has its run's name")
     return EngineCall("POST", _container(call, "rename"), {"name": name})
 
 

@@ -163,7 +163,7 @@ def own_labels(asked: Any, project: str, name: str, names: labels.Names) -> dict
             raise Refusal("its name and its labels are not of one run")
         return found | {labels.RUN_ID: run["run"], labels.JOB_NAME: job}
     if worker is None:
-        raise Refusal("its name is no run's")
+        raise Refusal("its name is not a run's")
     service = asked.get(labels.SERVICE, "")
     if asked.get(labels.TICKET) != worker["ticket"] or location != worker["location"]:
         raise Refusal("its name and its labels are not of one worker")
@@ -172,7 +172,7 @@ def own_labels(asked: Any, project: str, name: str, names: labels.Names) -> dict
 
 def _texts(name: str, asked: Any) -> list[str]:
     if not isinstance(asked, list) or not all(isinstance(text, str) for text in asked):
-        raise Refusal(f"{name} is no list of texts")
+        raise Refusal(f"{name} is not a list of strings")
     return asked
 
 

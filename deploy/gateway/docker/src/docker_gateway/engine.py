@@ -56,7 +56,7 @@ class Engine:
     async def send(self, call: EngineCall) -> AsyncIterator[ClientResponse]:
         """The engine's answer, its body still to be read; EngineAway when there is none."""
         text = urlencode(call.query, quote_via=quote)
-        # Encoded here, so that nobody quotes it anew.
+        # Encoded here, so that it is not quoted twice.
         url = URL(f"http://docker{call.path}{'?' if text else ''}{text}", encoded=True)
         content = None if call.body is None else json.dumps(call.body).encode()
         headers = {} if content is None else {"Content-Type": "application/json"}

@@ -40,7 +40,7 @@ def _parse(text: str, known: set[str]) -> dict[str, list[str]]:
         if name not in known:
             raise Refusal(f"filter {name[:50]} is not in use here")
         if not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
-            raise Refusal(f"filter {name} is no list of texts")
+            raise Refusal(f"filter {name} is not a list of strings")
     return found
 
 

@@ -44,7 +44,7 @@ def updated(asked: Mapping[str, Any], template: Template) -> dict[str, int]:
     """The limits to change. Left out, or 0, is what stays as it is."""
     for name in asked:
         if name not in _UPDATED:
-            raise Refusal(f"{name} is no limit of a run")
+            raise Refusal(f"{name} is not a limit of a run")
     found = {name: _whole(name, number) for name, number in asked.items()}
     if "Memory" in found:
         _require("Memory", 1, found["Memory"], 2**63 - 1)
@@ -61,7 +61,7 @@ def updated(asked: Mapping[str, Any], template: Template) -> dict[str, int]:
 
 def _whole(name: str, number: Any) -> int:
     if type(number) is not int:
-        raise Refusal(f"{name} is no whole number")
+        raise Refusal(f"{name} is not a whole number")
     return number
 
 

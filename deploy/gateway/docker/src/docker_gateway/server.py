@@ -95,7 +95,7 @@ class Gateway:
 
 
 class _Connection(web.RequestHandler):
-    """One connection of a caller; what is no HTTP is refused in the gateway's own words."""
+    """One connection of a caller; what is not HTTP is refused with the gateway's own message."""
 
     def __init__(self, caller: str, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -120,7 +120,7 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what the parser refused."""
-        reason = "this is no plain HTTP request"
+        reason = "this is not a plain HTTP request"
         log.refused(self._caller, "", "", status, reason, 0)
         return _says(reason, status)
 

@@ -49,7 +49,7 @@ class Stack:
         """A run's container as inspected; Refusal when it is none of this stack."""
         found = await self.container(name)
         if not is_run(found, self.project):
-            raise Refusal(f"container {name} is no run of this stack")
+            raise Refusal(f"container {name} is not a run of this stack")
         return found
 
     async def image(self, name: str) -> dict[str, Any] | None:
@@ -142,7 +142,7 @@ class Stack:
             or own.get(labels.NETWORK) != labels.NETWORK_RPC
             or own.get(labels.COMPOSE_PROJECT) != self.project
         ):
-            raise Refusal(f"network {name} is no network of this stack's code servers")
+            raise Refusal(f"network {name} is not a network of this stack's code servers")
         return str(found["Id"])
 
     async def _declares(self, container: Mapping[str, Any], role: str) -> Mapping[str, Any] | None:

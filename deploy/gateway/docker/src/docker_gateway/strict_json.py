@@ -27,7 +27,7 @@ def parse(content: bytes) -> Any:
         _check_text(value, _MAX_DEPTH)
     except Refusal:
         raise
-    # RecursionError: nested too deep for the parser itself. ValueError: all else that is no JSON.
+    # RecursionError: nested too deep for the parser itself. ValueError: all else that is not JSON.
     except (ValueError, RecursionError):
         raise Refusal("the body is not plain JSON in UTF-8", 400) from None
     return value
@@ -37,7 +37,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
     """A JSON object; Refusal with status 400 for anything else."""
     value = parse(content)
     if not isinstance(value, dict):
-        raise Refusal("the body is no JSON object", 400)
+        raise Refusal("the body is not a JSON object", 400)
     return value
 
 
@@ -60,14 +60,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise Refusal(f"{text[:20]} is no whole number", 400)
+    raise Refusal(f"{text[:20]} is not a whole number", 400)
 
 
 def _check_text(value: Any, depth: int) -> None:
     if depth == 0:
         raise Refusal("the body is nested too deep", 400)
     if isinstance(value, str):
-        # Half of a surrogate pair, by an escape, is no text. Raises UnicodeEncodeError.
+        # Half of a surrogate pair, by an escape, is not valid text. Raises UnicodeEncodeError.
         value.encode()
     elif isinstance(value, dict):
         for key, inner in value.items():

@@ -62,7 +62,7 @@ def start(name: Name) -> None:
     with _alone(ROOT):
         _check_known(Project.read(ROOT), name)
         if not live.is_running():
-            raise StackctlError("the stack does not run. Way out: make up", REFUSED)
+            raise StackctlError("the stack does not run. Fix: make up", REFUSED)
         live.start(name)
 
 
@@ -178,7 +178,7 @@ def _running_or_never_was(delete_data: bool) -> bool:
     if delete_data or (live.engine_answers() and live.has_data(Stack.load())):
         raise StackctlError(
             "the stack does not run, so its data cannot be deleted, and nobody knows of runs that"
-            " wait. Way out: make up, first",
+            " wait. Fix: make up, first",
             REFUSED,
         )
     return False
@@ -189,7 +189,7 @@ def _check_no_runs(stack: Stack, name: str) -> None:
     if runs:
         raise StackctlError(
             f"{name} has runs that wait or run: {listed(runs, '; ')}."
-            " Way out: wait for them, or terminate them in the UI",
+            " Fix: wait for them, or terminate them in the UI",
             REFUSED,
         )
 
@@ -204,7 +204,7 @@ def _confirm_loss(folder: Path, name: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise StackctlError(
             f"code_locations/{name} holds work that would be deleted ({shown})."
-            " Way out: --yes (make: YES=1) deletes it",
+            " Fix: --yes (make: YES=1) deletes it",
             REFUSED,
         )
     if not typer.confirm(f"Delete code_locations/{name}?"):

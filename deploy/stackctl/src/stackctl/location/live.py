@@ -155,7 +155,7 @@ def _one_shot(service: str, *options: str) -> None:
 
 def _up(service: str) -> None:
     # With what it depends on, which is up to date: a container that was made with --no-deps is
-    # made anew by the next plain `up`, for which its configuration is another.
+    # re-created by the next plain `up`, because its configuration differs.
     try:
         compose("up", "--detach", "--wait", service)
     except DockerError as error:

@@ -44,14 +44,14 @@ _MODULES = {
 
 
 def check(name: str, compose: Mapping[str, Any], compose_text: str, root: Path) -> None:
-    """Raise StackctlError that says what is wrong with a new location's name, and the way out.
+    """Raise StackctlError that says what is wrong with a new location's name, and the fix.
 
     ``compose`` is docker-compose.yml as plain data, ``compose_text`` the same as text.
     """
     _check_form(name)
     reason = next(_reasons(name, compose, compose_text, root), None)
     if reason:
-        raise StackctlError(f"{name!r} is taken: {reason}. Way out: another name", REFUSED)
+        raise StackctlError(f"{name!r} is taken: {reason}. Fix: another name", REFUSED)
 
 
 def _check_form(name: str) -> None:
@@ -61,17 +61,17 @@ def _check_form(name: str) -> None:
     if len(name) > LONGEST:
         raise StackctlError(
             f"{shown} has {len(name)} characters; at most {LONGEST} fit everywhere."
-            " Way out: a shorter name",
+            " Fix: a shorter name",
             USAGE,
         )
     if not _FORM.fullmatch(name):
         raise StackctlError(
             f"{shown} cannot be the name of a code location, which is a Python package, an image"
-            " and a role. Way out: a-z, 0-9 and single underscores between them, a letter first",
+            " and a role. Fix: a-z, 0-9 and single underscores between them, a letter first",
             USAGE,
         )
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-        raise StackctlError(f"{shown} is a word of Python's. Way out: another name", USAGE)
+        raise StackctlError(f"{shown} is a word of Python's. Fix: another name", USAGE)
 
 
 def _reasons(name: str, compose: Mapping[str, Any], compose_text: str, root: Path) -> Iterator[str]:

@@ -21,7 +21,7 @@ _INSERT = """
 
 
 def replace_days(connection: Connection, year: int) -> int:
-    """Make `days` anew, a row per day of the year; the number of rows.
+    """Rebuild `days`, a row per day of the year; returns the number of rows.
 
     The caller commits. Readers see the old rows or the new ones, and are never blocked.
     """

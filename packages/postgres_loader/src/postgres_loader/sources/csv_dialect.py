@@ -71,7 +71,7 @@ class Dialect:
                 if self.quote in fields[number] and self._text(fields[number]) in self._words:
                     fields[number] = null
         for number in self._commas:
-            # With a backslash it is no number, and may become what ends a COPY.
+            # With a backslash it is not a number, and may become what ends a COPY.
             if fields[number] != null and b"\\" not in fields[number]:
                 fields[number] = fields[number].translate(_SWAP)
         return self._separator.join(fields) + record[len(content) :]

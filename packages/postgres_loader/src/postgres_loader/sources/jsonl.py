@@ -31,7 +31,7 @@ class _Number(str):
 
 
 def _refuse_constant(name: str) -> Never:
-    raise TypeError(f"{name} is no JSON value")
+    raise TypeError(f"{name} is not a JSON value")
 
 
 _decode = json.JSONDecoder(

@@ -44,8 +44,8 @@ class ParquetSource(TextSource):
     """A Parquet file, of whose columns only those are read that are wanted; rows are counted.
 
     DuckDB reads it, and makes the lines. Values are taken exactly; of lists, structs and maps, the
-    JSON text. The format is read from its end, so what is no file on disk goes to a temporary one
-    first. Use it as a context manager, or that stays until the source is collected.
+    JSON text. The format is read from its end, so a source that is not a file on disk goes to a
+    temporary one first. Use it as a context manager, or that stays until the source is collected.
 
     Raises BadInput when the file is not Parquet, lacks a column of the table, or has one that it
     refuses, or a type whose values DuckDB would round.
