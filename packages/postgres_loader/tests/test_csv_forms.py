@@ -201,7 +201,7 @@ def test_what_cannot_be_declared(field: str, value: Any, said: str) -> None:
 
 
 def test_signs_that_contradict_each_other() -> None:
-    with pytest.raises(ValueError, match=r"quote is ';'.* not the delimiter"):
+    with pytest.raises(ValueError, match=r"quote is ';'.* or the delimiter"):
         dataclasses.replace(FRUIT, quote=";", delimiter=";")
     with pytest.raises(ValueError, match=r"decimal_sign is ',' and delimiter is '.'"):
         dataclasses.replace(FRUIT, decimal_sign=",", delimiter=".")
