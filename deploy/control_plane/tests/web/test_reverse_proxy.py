@@ -188,7 +188,7 @@ def test_the_host_before_the_container(webservers: dict[str, int], folder: Path)
         ({"WEB_TRUSTED_PROXIES": "0.0.0.0/0"}, "WEB_TRUSTED_PROXIES names '0.0.0.0/0'"),
         ({"WEB_TRUSTED_PROXIES": "::/0"}, "WEB_TRUSTED_PROXIES names '::/0'"),
         ({"WEB_TRUSTED_PROXIES": "10.0.0.1", "WEB_HOSTS": ""}, "WEB_HOSTS is empty"),
-        ({"WEB_TRUSTED_PROXIES": "host", "WEB_BIND": "0.0.0.0"}, "WEB_BIND is '0.0.0.0'"),
+        ({"WEB_TRUSTED_PROXIES": "host", "WEB_BIND": "10.0.0.1"}, "WEB_BIND is '10.0.0.1'"),
         ({"WEB_PATH_PREFIX": "dagster"}, "WEB_PATH_PREFIX is 'dagster'"),
         ({"WEB_PATH_PREFIX": "/dagster/"}, "WEB_PATH_PREFIX is '/dagster/'"),
         ({"WEB_PATH_PREFIX": "/da gster"}, "WEB_PATH_PREFIX is '/da gster'"),
