@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from stackctl.docker import COMPOSE_FILE, ROOT
 from stackctl.stack import Stack
 
-pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")
+needs_docker = pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker command")
 
 PROXY = "http://proxy.example.com:3128"
 INDEX = "https://pypi.example.com/simple"
@@ -61,6 +62,7 @@ def python_images(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@needs_docker
 def test_what_builds_get(tmp_path: Path) -> None:
     config = resolved(tmp_path, SETTINGS)
     builds = python_images(config)
@@ -75,6 +77,7 @@ def test_what_builds_get(tmp_path: Path) -> None:
     assert config["secrets"]["netrc"]["file"] == "/home/someone/.netrc"
 
 
+@needs_docker
 def test_what_code_locations_and_sign_on_get(tmp_path: Path) -> None:
     config = resolved(tmp_path, SETTINGS)
     services = config["services"]
@@ -91,6 +94,7 @@ def test_what_code_locations_and_sign_on_get(tmp_path: Path) -> None:
         assert "INDEX" not in str(service.get("environment")), name
 
 
+@needs_docker
 def test_what_is_not_set_is_not_given(tmp_path: Path) -> None:
     """An empty argument would hide a proxy of Docker's own settings."""
     config = resolved(tmp_path, "")
@@ -108,3 +112,42 @@ def test_own_names_are_all_of_them() -> None:
     text = (ROOT / COMPOSE_FILE).read_text()
     for name in ("DAGSTER_POSTGRES_HOST: postgres", "//object-store:", "//web-gateway-inside:"):
         assert name in text
+
+
+def on_this_machine(folder: Path, settings: str, **shell: str) -> dict[str, str]:
+    """The environment in which deploy/tools/uv starts uv."""
+    tools = folder / "deploy/tools"
+    tools.mkdir(parents=True, exist_ok=True)
+    for name in ("uv", "network.sh"):
+        shutil.copy(ROOT / "deploy/tools" / name, tools)
+    (folder / ".env").write_text(settings)
+    (version,) = re.findall(r"^version=(.*)$", (tools / "uv").read_text(), re.MULTILINE)
+    (folder / ".tools").mkdir(exist_ok=True)
+    stand_in = folder / ".tools" / f"uv-{version}"
+    stand_in.write_text("#!/bin/sh\nenv\n")
+    stand_in.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"]} | shell
+    done = subprocess.run(
+        [tools / "uv"], env=environment, capture_output=True, text=True, check=True
+    )
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def test_what_is_installed_on_this_machine_itself(tmp_path: Path) -> None:
+    """`make dev`, the tests, stackctl."""
+    (tmp_path / "deploy/company").mkdir(parents=True)
+    (tmp_path / "deploy/company/company.crt").write_text("an authority\n")
+    environment = on_this_machine(tmp_path, SETTINGS, NO_PROXY="shell.example.com")
+    assert environment["HTTPS_PROXY"] == environment["HTTP_PROXY"] == PROXY
+    assert environment["UV_DEFAULT_INDEX"] == environment["PIP_INDEX_URL"] == INDEX
+    assert environment["NO_PROXY"] == "shell.example.com"
+    bundle = environment["SSL_CERT_FILE"]
+    assert bundle == environment["REQUESTS_CA_BUNDLE"] == environment["PIP_CERT"]
+    assert Path(bundle).read_text().endswith("an authority\n")
+    assert "BEGIN CERTIFICATE" in Path(bundle).read_text()
+
+
+def test_without_settings_this_machines_own_hold(tmp_path: Path) -> None:
+    environment = on_this_machine(tmp_path, "", SSL_CERT_FILE="/mine.pem")
+    assert environment["SSL_CERT_FILE"] == "/mine.pem"
+    assert not {"HTTPS_PROXY", "PIP_INDEX_URL", "PIP_CERT"} & set(environment)
