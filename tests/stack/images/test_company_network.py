@@ -42,7 +42,7 @@ def network(tmp_path: Path) -> Iterator[Company]:
 
 @pytest.fixture
 def tag() -> Iterator[str]:
-    name = f"stack-test-proxy-{uuid.uuid4().hex[:8]}"
+    name = f"stack-test-company-{uuid.uuid4().hex[:8]}"
     yield name
     subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True)
 
