@@ -7,6 +7,15 @@ for name in HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL UV_DEFAULT_INDEX NETRC
         [ -z "$value" ] || export "$name=$value"
     fi
 done
+# The parts of the embedded mode ask each other on loopback. A script that this one runs has it already.
+case ,${NO_PROXY:-}, in
+*,localhost,*) ;;
+*)
+    if [ -n "${HTTP_PROXY:-}${HTTPS_PROXY:-}" ]; then
+        export NO_PROXY="${NO_PROXY:+$NO_PROXY,}localhost,127.0.0.1"
+    fi
+    ;;
+esac
 
 # Its authorities beside those of this machine.
 authorities=${CA_CERTIFICATES:-deploy/ca}

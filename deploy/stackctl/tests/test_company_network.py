@@ -140,7 +140,8 @@ def test_what_is_installed_on_this_machine_itself(tmp_path: Path) -> None:
     environment = on_this_machine(tmp_path, SETTINGS, NO_PROXY="shell.example.com")
     assert environment["HTTPS_PROXY"] == environment["HTTP_PROXY"] == PROXY
     assert environment["UV_DEFAULT_INDEX"] == environment["PIP_INDEX_URL"] == INDEX
-    assert environment["NO_PROXY"] == "shell.example.com"
+    # The parts of the embedded mode ask each other there.
+    assert environment["NO_PROXY"] == "shell.example.com,localhost,127.0.0.1"
     bundle = environment["SSL_CERT_FILE"]
     assert bundle == environment["REQUESTS_CA_BUNDLE"] == environment["PIP_CERT"]
     assert Path(bundle).read_text().endswith("an authority\n")
