@@ -22,7 +22,7 @@ from embedded.errors import Interrupted
 from embedded.locations import read_locations
 from embedded.plan import Plan
 from embedded.ports import inner_ports, require_free
-from embedded.settings import Paths, read_settings, repository, webserver_port
+from embedded.settings import Paths, path_prefix, read_settings, repository, webserver_port
 from embedded.stack import Stack, explain, location_secrets
 
 app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -68,10 +68,13 @@ def status() -> None:
     if holder is None or holder[1] is None:
         complain("the stack does not run in this checkout; start it with: make dev")
         raise typer.Exit(1)
+    try:
+        url = f"http://localhost:{holder[1]}{path_prefix(read_settings(paths.root))}"
+    except StackError as error:
+        explain(error)
+        raise typer.Exit(1) from None
     program = str(paths.binaries / "control-plane")
-    shown = subprocess.run(
-        [program, "status", "--url", f"http://localhost:{holder[1]}", "--wait", "10"], check=False
-    )
+    shown = subprocess.run([program, "status", "--url", url, "--wait", "10"], check=False)
     raise typer.Exit(shown.returncode)
 
 
@@ -155,6 +158,7 @@ def _plan(paths: Paths, settings: Mapping[str, str], port: int) -> Plan:
             postgres_port=postgres_port,
         ),
         webserver_port=port,
+        path_prefix=path_prefix(settings),
         code_ports=dict(zip((each.name for each in locations), code_ports, strict=True)),
     )
 

@@ -23,10 +23,11 @@ class Plan:
     environments: Environments
     webserver_port: int
     code_ports: Mapping[str, int]
+    path_prefix: str = ""
 
     @property
     def url(self) -> str:
-        return f"http://localhost:{self.webserver_port}"
+        return f"http://localhost:{self.webserver_port}{self.path_prefix}"
 
     @property
     def location_names(self) -> str:
@@ -54,7 +55,8 @@ class Plan:
         listen = ["--host", "127.0.0.1", "--port", str(self.webserver_port)]
         # No gateway stands before it here: it keeps web pages out by itself.
         program = ["python", "-m", "control_plane.loopback_webserver"]
-        command = [*program, *listen, "--workspace", str(self.paths.workspace)]
+        options = ["--path-prefix", self.path_prefix, "--workspace", str(self.paths.workspace)]
+        command = [*program, *listen, *options]
         return self._control("webserver", command)
 
     def daemon(self) -> Service:

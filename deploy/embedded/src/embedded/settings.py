@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,16 @@ def read_settings(root: Path, shell: Mapping[str, str] | None = None) -> dict[st
     from_file = dotenv_values(file) if file.is_file() else {}
     settings = {name: value for name, value in from_file.items() if value is not None}
     return {**settings, **shell}
+
+
+def path_prefix(settings: Mapping[str, str]) -> str:
+    """WEB_PATH_PREFIX, under which the UI is served; "" for none, raises StackError for no path."""
+    text = settings.get("WEB_PATH_PREFIX") or ""
+    if text and not re.fullmatch(r"(/[A-Za-z0-9_-]+)+", text):
+        raise StackError(
+            f"WEB_PATH_PREFIX is {text!r}; it must be a path like /dagster, without a final slash"
+        )
+    return text
 
 
 def webserver_port(settings: Mapping[str, str]) -> int:
