@@ -28,6 +28,11 @@ class Paths:
         return self.data / "lock"
 
     @property
+    def processes(self) -> Path:
+        """The list of what runs."""
+        return self.data / "processes.json"
+
+    @property
     def secrets(self) -> Path:
         return self.data / "secrets"
 
