@@ -199,7 +199,7 @@ def _run(plan: Plan, signals: Signals) -> int:
 def _plan(paths: Paths, settings: Mapping[str, str], port: int) -> Plan:
     """Everything that can be found wrong without starting anything is found wrong here."""
     locations = read_locations(paths.root)
-    packages.sync(paths.uv, locations)
+    packages.sync(paths.install, locations)
     manifests.make(paths.dbt_parse, locations)
     for folder in (paths.secrets, paths.logs):
         folder.mkdir(parents=True, exist_ok=True)

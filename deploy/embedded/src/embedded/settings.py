@@ -57,8 +57,8 @@ class Paths:
         return self.root / "deploy" / "postgres"
 
     @property
-    def uv(self) -> Path:
-        return self.root / "deploy" / "tools" / "uv"
+    def install(self) -> Path:
+        return self.project / "install"
 
     @property
     def dbt_parse(self) -> Path:
