@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom dev test soak bench check lint format reset engine base-images
+.PHONY: help up down ps logs status psql build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom dev test soak bench check lint format reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -41,6 +41,9 @@ ps: ## DE Services or processes and their state, and those of runs
 logs: ## DE Follow the logs: all, or of one service with SERVICE=daemon
 	@$(TASK) logs docker compose logs --follow --tail=100 $(SERVICE)
 
+psql: ## DE Open a session in the warehouse, as LOCATION=analytics; PRINT=1: its address for other programs
+	@$(TASK) psql $(CTL)/psql
+
 ##@ Ship
 
 deploy: ## D Ship one location: LOCATION=elt, from this checkout or IMAGE=registry/name@sha256:...
@@ -73,7 +76,7 @@ location: ## DE Add a code location, live where the stack runs: NAME=marketing; 
 location-remove: ## DE Remove one: NAME=marketing, with its data by DELETE_DATA=1
 	@$(CTL)/stackctl location remove $(if $(DELETE_DATA),--delete-data) $(if $(YES),--yes) -- "$${NAME-}"
 
-check: ## - Load every code location's definitions, as `dg check defs` does
+check: ## - Load every code location's definitions, as `dg check defs` does; VERBOSE=1: all that it says
 	@tests/check
 
 ##@ People and secrets

@@ -26,7 +26,8 @@ need_engine() {
 }
 
 # The resolved configuration: settings of .env, of the environment, and defaults alike.
-setting() { docker compose config 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
+# A second argument is the service to look at.
+setting() { docker compose config ${2:+"$2"} 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
 
 project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
 
@@ -40,8 +41,8 @@ run_containers() {
 # Where the UI answers: on loopback by plain HTTP, elsewhere and with a login by TLS.
 url() {
 	local host port scheme=http
-	host=$(setting host_ip)
-	port=$(setting published)
+	host=$(setting host_ip web_gateway)
+	port=$(setting published web_gateway)
 	[[ -z $(setting SSO_ISSUER) ]] || scheme=https
 	case $host in
 	127.*) echo "$scheme://localhost:$port" ;;

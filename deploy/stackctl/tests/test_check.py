@@ -79,7 +79,7 @@ def test_an_error_is_cut_down_to_the_location_s_own_line(
     check_location: ModuleType, location: Path, code: str, expected: list[str]
 ) -> None:
     (location / "src" / "place" / "defs" / "assets.py").write_text(code)
-    with pytest.raises(BaseException) as raised:  # noqa: B017, PT011
+    with pytest.raises(BaseException) as raised:
         check_location.load(location)
     first, *more = check_location.explain(raised.value, location)
     assert [first, *more] == [f"place/src/place/defs/assets.py:{expected[0]}", *expected[1:]]

@@ -21,7 +21,7 @@ case "$*" in
 "compose version") exit ${NO_COMPOSE:-0} ;;
 "compose config --images") echo s/elt:live; echo postgres:17 ;;
 "compose config --quiet") exit 0 ;;
-"compose config") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
+"compose config" | "compose config web_gateway") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
 "compose ps "*) echo "${RUNNING-}" ;;
 "image inspect $HAS"*) exit 0 ;;
 "image inspect postgres:17") exit 0 ;;

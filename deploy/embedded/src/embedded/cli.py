@@ -111,6 +111,30 @@ def logs(service: Annotated[str, typer.Argument(envvar="SERVICE")] = "") -> None
 
 
 @app.command()
+def psql(
+    location: Annotated[str, typer.Argument(envvar="LOCATION")] = "",
+    only_print: Annotated[str, typer.Option("--print", envvar="PRINT")] = "",
+) -> None:
+    """Open a session in the warehouse as a location's role, or print its address."""
+    paths = repository()
+    _holder(paths)
+    # The last one by default: as a rule it reads what the others load.
+    names = [each.name for each in read_locations(paths.root)]
+    role = location or names[-1]
+    ports = [each.port for each in process_list.read(paths.processes) if each.name == "postgres"]
+    if role not in names or not ports:
+        complain(f"there is no code location {role!r} that runs. There are: {', '.join(names)}")
+        raise typer.Exit(1)
+    password = secrets.read(paths.secrets, f"{role}_password")
+    if only_print:
+        print(f"postgresql://{role}:{password}@127.0.0.1:{ports[0]}/warehouse")
+        return
+    program = str(postgres_home.locate(paths).programs / "psql")
+    address = f"host=127.0.0.1 port={ports[0]} dbname=warehouse user={role}"
+    os.execve(program, [program, address], {**os.environ, "PGPASSWORD": password})
+
+
+@app.command()
 def down() -> None:
     """Stop the stack that runs in another terminal, in its own order; data stays."""
     paths = repository()
