@@ -1,10 +1,13 @@
 """From a clean clone to green runs, and Ctrl-C."""
 
+import contextlib
 import csv
+import subprocess
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg2
 import pytest
 
 from checkout import FIRST_START_S, Stack
@@ -121,6 +124,36 @@ def test_a_code_server_whose_inner_process_dies_is_started_again(stack: Stack) -
         return all(location["__typename"] == "RepositoryLocation" for location in found)
 
     wait_for("all locations are loaded again", loaded, 60)
+
+
+def make(stack: Stack, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of a task of the Makefile."""
+    done = subprocess.run(
+        ["make", *arguments],
+        cwd=stack.checkout,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_tasks_answer_for_the_mode_that_runs(stack: Stack) -> None:
+    code, shown = make(stack, "status")
+    assert code == 0, shown
+    for expected in ("postgres", "webserver", str(stack.port), "daemon", "LOADED", *SCHEDULES):
+        assert expected in shown
+    code, shown = make(stack, "ps")
+    assert code == 0 and shown.count(" running ") >= 5, shown
+    code, address = make(stack, "psql", "PRINT=1", "LOCATION=elt")
+    with contextlib.closing(psycopg2.connect(address.strip())) as connection:
+        assert connection.info.dbname == "warehouse" and connection.info.user == "elt"
+    code, refusal = make(stack, "deploy", "LOCATION=elt")
+    assert code != 0 and "the embedded mode has no `make deploy`" in refusal
 
 
 def test_a_schedule_ticks_by_itself_and_its_run_succeeds(stack: Stack) -> None:
