@@ -124,7 +124,8 @@ class Supervisor:
         self._write()
 
     def _write(self) -> None:
-        process_list.write(self.file, [_note(kept) for kept in self.kept])
+        with contextlib.suppress(OSError):  # a full disk: it is for looks alone
+            process_list.write(self.file, [_note(kept) for kept in self.kept])
 
 
 def ending(running: Running) -> str:
