@@ -113,7 +113,7 @@ def test_services_of_profiles_are_confined_too(stack: Stack, services: Services)
     assert shown["sso"]["user"] == "65532:65532"
     assert set(shown["sso"]["networks"]) == {"sso", "outside"}
     assert shown["warehouse_port"]["user"] == "99:99"
-    assert set(shown["warehouse_port"]["networks"]) == {"core", "warehouse"}
+    assert set(shown["warehouse_port"]["networks"]) == {"core", "warehouse_port"}
 
 
 def test_only_the_ui_is_published_and_on_loopback(services: Services) -> None:
