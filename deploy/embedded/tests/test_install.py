@@ -133,6 +133,22 @@ def test_an_install_says_that_it_is_at_work_and_once_done_nothing(
     assert capfd.readouterr().out == ""
 
 
+def test_nothing_of_an_install_outlives_it(install: Path, elt: Location) -> None:
+    sleep = install.parents[2] / "bin" / "sleep"
+    sleep.write_text("#!/bin/sh\nexec /bin/sleep 600\n")
+    packages.sync(install, [elt])
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.cmdline()[1:] == ["600"] and str(sleep.parent) in process.environ()["PATH"]:
+                left.append(process)
+        except (psutil.Error, KeyError):
+            continue
+    for process in left:
+        process.kill()
+    assert left == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_install_that_was_cut_off_is_done_anew(
     install: Path, elt: Location, number: signal.Signals, capfd: pytest.CaptureFixture[str]
