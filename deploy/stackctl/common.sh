@@ -46,7 +46,8 @@ is_at_least() {
 }
 
 # The resolved configuration: settings of .env, of the environment, and defaults alike.
-setting() { docker compose config 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
+# A second argument is the service to look at.
+setting() { docker compose config ${2:+"$2"} 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
 
 project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
 
@@ -67,8 +68,8 @@ url() {
 		echo "https://${host%% *}$prefix"
 		return
 	fi
-	host=$(setting host_ip)
-	port=$(setting published)
+	host=$(setting host_ip web_gateway)
+	port=$(setting published web_gateway)
 	[[ -z $(setting SSO_ISSUER) ]] || scheme=https
 	case $host in
 	127.*) echo "$scheme://localhost:$port$prefix" ;;

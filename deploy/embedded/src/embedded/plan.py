@@ -41,6 +41,7 @@ class Plan:
             folder=self.home.folder,
             log=self.paths.logs / "postgres.log",
             account=self.home.account,
+            title="Postgres",
         )
 
     def migrate(self) -> Service:
@@ -79,7 +80,8 @@ class Plan:
             *("--module-name", location.module, "--location-name", location.name),
             "--use-python-environment-entry-point",
         ]
-        return self._location(location.name, location, command)
+        title = f"the code server of {location.name}"
+        return self._location(location.name, location, command, title)
 
     def _control(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
@@ -92,12 +94,14 @@ class Plan:
             log=self.paths.logs / f"{name}.log",
         )
 
-    def _location(self, name: str, location: Location, command: Sequence[str]) -> Service:
+    def _location(
+        self, name: str, location: Location, command: Sequence[str], title: str = ""
+    ) -> Service:
         return Service(
             name=name,
             command=[str(location.python.with_name(command[0])), *command[1:]],
             environment=self.environments.location(location),
             folder=location.folder,
             log=self.paths.logs / f"{name}.log",
-            essential=False,
+            title=title,
         )

@@ -29,6 +29,11 @@ class Paths:
         return self.data / "lock"
 
     @property
+    def processes(self) -> Path:
+        """The list of what runs."""
+        return self.data / "processes.json"
+
+    @property
     def secrets(self) -> Path:
         return self.data / "secrets"
 
@@ -53,8 +58,8 @@ class Paths:
         return self.root / "deploy" / "postgres"
 
     @property
-    def uv(self) -> Path:
-        return self.root / "deploy" / "tools" / "uv"
+    def install(self) -> Path:
+        return self.project / "install"
 
     @property
     def dbt_parse(self) -> Path:
