@@ -46,7 +46,8 @@ is_at_least() {
 }
 
 # The resolved configuration: settings of .env, of the environment, and defaults alike.
-setting() { docker compose config 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
+# A second argument is the service to look at.
+setting() { docker compose config ${2:+"$2"} 2>/dev/null | sed -n "s/^ *$1: *\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" | head -n 1; }
 
 project() { docker compose config 2>/dev/null | sed -n 's/^name: *//p'; }
 
@@ -57,15 +58,22 @@ run_containers() {
 	docker ps --all --quiet --filter "label=compose_run_launcher.project=$(project)"
 }
 
-# Where the UI answers: on loopback by plain HTTP, elsewhere and with a login by TLS.
+# Where the UI answers: on loopback by plain HTTP, elsewhere and with a login by TLS; behind a reverse
+# proxy by the first of its names.
 url() {
-	local host port scheme=http
-	host=$(setting host_ip)
-	port=$(setting published)
+	local host port prefix scheme=http
+	prefix=$(setting WEB_PATH_PREFIX)
+	if [[ -n $(setting WEB_TRUSTED_PROXIES) ]]; then
+		host=$(setting WEB_HOSTS)
+		echo "https://${host%% *}$prefix"
+		return
+	fi
+	host=$(setting host_ip web_gateway)
+	port=$(setting published web_gateway)
 	[[ -z $(setting SSO_ISSUER) ]] || scheme=https
 	case $host in
-	127.*) echo "$scheme://localhost:$port" ;;
-	0.0.0.0) echo "https://$(hostname):$port" ;;
-	*) echo "https://$host:$port" ;;
+	127.*) echo "$scheme://localhost:$port$prefix" ;;
+	0.0.0.0) echo "https://$(hostname):$port$prefix" ;;
+	*) echo "https://$host:$port$prefix" ;;
 	esac
 }

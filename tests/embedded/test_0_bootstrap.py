@@ -16,6 +16,7 @@ def tool(tmp_path: Path) -> Path:
     target = tmp_path / "checkout" / "deploy" / "tools" / "uv"
     target.parent.mkdir(parents=True)
     shutil.copy2(SCRIPT, target)
+    shutil.copy2(SCRIPT.with_name("network.sh"), target.parent)
     return target
 
 

@@ -2,11 +2,12 @@
 
 import contextlib
 import csv
+import subprocess
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-import psutil
+import psycopg2
 import pytest
 
 from checkout import FIRST_START_S, Stack
@@ -110,11 +111,9 @@ def test_a_second_one_in_the_same_checkout_is_refused_in_one_line(stack: Stack) 
     assert stack.ui.answers()
 
 
-def test_a_code_server_that_dies_is_started_again(stack: Stack) -> None:
-    [proxy] = stack.named("code-server start --host 127.0.0.1")[:1]
-    for process in [*proxy.children(recursive=True), proxy]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+def test_a_code_server_whose_inner_process_dies_is_started_again(stack: Stack) -> None:
+    [inner] = [each for each in stack.named(" api grpc ") if "/elt/" in each.cmdline()[0]]
+    inner.kill()
     wait_for("the end is reported", lambda: "starting it again" in stack.output, 20)
 
     def loaded() -> bool:
@@ -125,6 +124,36 @@ def test_a_code_server_that_dies_is_started_again(stack: Stack) -> None:
         return all(location["__typename"] == "RepositoryLocation" for location in found)
 
     wait_for("all locations are loaded again", loaded, 60)
+
+
+def make(stack: Stack, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of a task of the Makefile."""
+    done = subprocess.run(
+        ["make", *arguments],
+        cwd=stack.checkout,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_tasks_answer_for_the_mode_that_runs(stack: Stack) -> None:
+    code, shown = make(stack, "status")
+    assert code == 0, shown
+    for expected in ("postgres", "webserver", str(stack.port), "daemon", "LOADED", *SCHEDULES):
+        assert expected in shown
+    code, shown = make(stack, "ps")
+    assert code == 0 and shown.count(" running ") >= 5, shown
+    code, address = make(stack, "psql", "PRINT=1", "LOCATION=elt")
+    with contextlib.closing(psycopg2.connect(address.strip())) as connection:
+        assert connection.info.dbname == "warehouse" and connection.info.user == "elt"
+    code, refusal = make(stack, "deploy", "LOCATION=elt")
+    assert code != 0 and "the embedded mode has no `make deploy`" in refusal
 
 
 def test_a_schedule_ticks_by_itself_and_its_run_succeeds(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""A location whose definitions raise at import; then a part that dies."""
+"""A location whose definitions raise at import; then parts that die."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,12 +55,25 @@ def test_after_a_fix_reload_is_enough(stack: Stack, definitions: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["control_plane.loopback_webserver"])
-def test_without_an_essential_part_everything_ends_with_a_reason(stack: Stack, part: str) -> None:
-    for process in stack.named(part):
-        process.kill()
-    assert stack.wait_for_end(60) == 1
-    assert "webserver ended by itself" in stack.output
-    assert ".dev/logs/webserver.log" in stack.output
+@pytest.mark.parametrize(
+    ("part", "title"),
+    [
+        ("control_plane.loopback_webserver", "webserver"),
+        ("control_plane.daemon", "daemon"),
+        ("postgres -D", "Postgres"),
+        ("code-server start", "the code server of elt"),
+        ("embedded.watchdog", "the watchdog"),
+    ],
+)
+def test_a_part_that_is_killed_is_started_again(stack: Stack, part: str, title: str) -> None:
+    [process, *_] = stack.named(part)
+    for each in stack.named(part):
+        each.kill()
+    wait_for("its end is reported", lambda: f"{title} ended" in stack.output, 30)
+    wait_for(
+        "it is there again",
+        lambda: [each for each in stack.named(part) if each.pid != process.pid],
+        60,
+    )
+    wait_for("the UI answers", stack.ui.answers, 60)
     assert "Traceback" not in stack.output
-    assert stack.processes() == []

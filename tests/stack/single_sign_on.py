@@ -73,16 +73,22 @@ def provider() -> Iterator[SingleSignOn]:
 
 
 @contextmanager
-def oauth2_proxy(sso: SingleSignOn, volume: str) -> Iterator[str]:
-    """oauth2-proxy with what the compose file tells it; yields the container's name."""
+def oauth2_proxy(sso: SingleSignOn, volume: str, suffix: str = "") -> Iterator[str]:
+    """oauth2-proxy with what the compose file tells it; yields the container's name.
+
+    ``suffix`` ends its own host name, and its gateway's, beside those of another one.
+    """
     asked = sso.settings | {"SSO_CLIENT_ID": "dagster", "SSO_EMAIL_DOMAINS": "example.com"}
     service = composed("sso", asked)
+    environment = service["environment"]
+    environment["OAUTH2_PROXY_UPSTREAMS"] = f"http://web-gateway-inside{suffix}:8082/"
     name = f"webgw-{uuid.uuid4().hex[:8]}"
     docker(
         *("run", "--detach", "--name", name, "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"),
         *("--user", service["user"], "--volume", f"{volume}:/run/secrets:ro"),
-        *("--network", f"name={sso.network},alias=sso"),
-        *(f"--env={key}={value or ''}" for key, value in service["environment"].items()),
+        *("--network", f"name={sso.network},alias=sso{suffix}"),
+        # What has no value is not given, as Compose does it.
+        *(f"--env={key}={value}" for key, value in environment.items() if value is not None),
         service["image"],
     )
     try:
@@ -104,11 +110,11 @@ def composed(service: str, settings: dict[str, str]) -> Any:
     return json.loads(shown.stdout)["services"][service]
 
 
-def log_in(gateway: Gateway, name: str) -> tuple[httpx.Response, str]:
+def log_in(gateway: Gateway, name: str, prefix: str = "") -> tuple[httpx.Response, str]:
     """What a browser gets that asked for the runs and logged in, and its cookies."""
     with httpx.Client(verify=False, follow_redirects=True, timeout=60) as browser:
         browser.headers["Accept"] = PAGE[1]
-        form = browser.get(f"https://{gateway.host}/runs")
+        form = browser.get(f"https://{gateway.host}{prefix}/runs")
         page = browser.post(form.url, data={"sub": name})
         cookies = [cookie for cookie in browser.cookies.jar if cookie.domain.startswith("localh")]
         return page, "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)

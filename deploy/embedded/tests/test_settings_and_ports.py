@@ -5,7 +5,7 @@ import pytest
 from control_plane.errors import StackError
 
 from embedded.ports import inner_ports, is_free, owner_of, require_free
-from embedded.settings import read_settings, webserver_port
+from embedded.settings import path_prefix, read_settings, webserver_port
 
 
 def test_the_shell_wins_over_the_file(tmp_path: Path) -> None:
@@ -25,6 +25,17 @@ def test_the_port_has_a_default_also_when_set_to_nothing() -> None:
 def test_a_port_that_is_none_is_named(text: str) -> None:
     with pytest.raises(StackError, match="WEBSERVER_PORT"):
         webserver_port({"WEBSERVER_PORT": text})
+
+
+def test_a_path_prefix() -> None:
+    assert path_prefix({}) == path_prefix({"WEB_PATH_PREFIX": ""}) == ""
+    assert path_prefix({"WEB_PATH_PREFIX": "/data/dagster"}) == "/data/dagster"
+
+
+@pytest.mark.parametrize("text", ["dagster", "/dagster/", "/", "//x", "/a b", "/a\n"])
+def test_a_path_prefix_that_is_none_is_named(text: str) -> None:
+    with pytest.raises(StackError, match="WEB_PATH_PREFIX is"):
+        path_prefix({"WEB_PATH_PREFIX": text})
 
 
 def test_a_taken_port_names_its_owner_and_the_way_out() -> None:

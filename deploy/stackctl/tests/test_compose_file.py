@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from stackctl.docker import ROOT
 
 SERVICES: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
-PUBLIC = {"postgres", "object_store", "sso"}
+PUBLIC = {"postgres", "object_store", "sso", "warehouse_port"}
 
 
 def test_images_of_ours_are_built_and_never_pulled() -> None:

@@ -71,6 +71,8 @@ def test_every_image_is_listed_and_locations_say_that_they_are(ours: list[Image]
         ("deploy/code_location/Dockerfile.dockerignore", LOCATIONS),
         ("deploy/code_location/probe", LOCATIONS),
         ("deploy/code_location/entrypoint", LOCATIONS | CONTROL_PLANE),
+        ("deploy/code_location/install-locked", LOCATIONS | CONTROL_PLANE),
+        ("deploy/ca/company.crt", LOCATIONS | CONTROL_PLANE),
         ("deploy/control_plane/Dockerfile", CONTROL_PLANE),
         ("deploy/control_plane/Dockerfile.dockerignore", CONTROL_PLANE),
         ("deploy/control_plane/src/control_plane/daemon.py", CONTROL_PLANE),

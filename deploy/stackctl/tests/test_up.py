@@ -23,7 +23,7 @@ case "$*" in
 "compose version --short") echo "${COMPOSE:-2.26.1-4}"; exit ${NO_COMPOSE:-0} ;;
 "compose config --images") echo s/elt:live; echo postgres:17 ;;
 "compose config --quiet") exit 0 ;;
-"compose config") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
+"compose config" | "compose config web_gateway") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
 "compose ps "*) echo "${RUNNING-}" ;;
 "compose build --quiet") echo "attestations: ${BUILDX_NO_DEFAULT_ATTESTATIONS-}" >>"$ASKED"; exit 1 ;;
 "image inspect $HAS"*) exit 0 ;;

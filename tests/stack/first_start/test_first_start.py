@@ -99,17 +99,21 @@ def test_services_are_confined(services: Services) -> None:
 
 def test_services_of_profiles_are_confined_too(stack: Stack, services: Services) -> None:
     shown = json.loads(stack.compose("--profile=*", "config", "--format=json"))["services"]
-    further = {"webserver_viewer", "sso"}
+    further = {"webserver_viewer", "sso", "warehouse_port"}
     assert further <= shown.keys() - services.keys()
     for name in further:
         service = shown[name]
         assert service["read_only"] and service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["pids_limit"] and service["mem_limit"], name
-        assert "ports" not in service, name
+        ports = service.get("ports", [])
+        assert [port["host_ip"] for port in ports] == ["127.0.0.1"] * len(ports), name
+        assert bool(ports) == (name == "warehouse_port"), name
     # Of the others, the image names a user, which the running ones show.
     assert shown["sso"]["user"] == "65532:65532"
     assert set(shown["sso"]["networks"]) == {"sso", "outside"}
+    assert shown["warehouse_port"]["user"] == "99:99"
+    assert set(shown["warehouse_port"]["networks"]) == {"core", "warehouse_port"}
 
 
 def test_only_the_ui_is_published_and_on_loopback(services: Services) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,34 @@ def test_no_start_without_editors(upstream: Upstream, settings: dict[str, str], 
     )
     assert started.returncode != 0
     assert started.stderr.startswith("error: ") and said in started.stderr
+
+
+@pytest.mark.long
+def test_under_a_path_prefix(
+    upstream: Upstream, volumes: tuple[str, str], sso: SingleSignOn, gateway: Gateway
+) -> None:
+    """From the login back to the page; the session's cookie is for that path alone."""
+    own, proxys = volumes
+    inside = f"name={sso.network},alias=web-gateway-inside-too"
+    prefixed = replace(sso, settings=sso.settings | {"WEB_PATH_PREFIX": "/dagster"})
+    settings = prefixed.settings | {"SSO_ADDRESS": "sso-too:4180"}
+    settings["WEB_INSIDE_ADDRESS"] = "web-gateway-inside-too:8082"
+    with (
+        web_gateway(upstream, own, [inside], **settings) as here,
+        oauth2_proxy(prefixed, proxys, "-too"),
+    ):
+
+        def sends_to_log_in() -> None:
+            page = here.ask("GET", "/dagster/runs", [PAGE])
+            assert (
+                page.status == 302 and "%2Fdagster%2Foauth2%2Fcallback" in page.headers["location"]
+            )
+
+        until(sends_to_log_in, seconds=60)
+        page, cookies = log_in(here, EDITOR, "/dagster")
+        assert (page.status_code, page.url.path) == (200, "/dagster/runs")
+        assert cookies.startswith("__Secure-dagster_sso") and "__Host-" not in cookies
+        here.logged(0, user=EDITOR, path="/dagster/runs", status=200)
 
 
 @needs_browser

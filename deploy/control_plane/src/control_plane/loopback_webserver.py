@@ -35,7 +35,9 @@ def refusal(scope: Scope) -> str | None:
     own = headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
     if not own and not (reading and navigated == ("navigate", "document")):
         return "cross-site"
-    if scope["path"].rstrip("/").lower() == "/graphql" and reading and scope["query_string"]:
+    # Under WEB_PATH_PREFIX, too.
+    asks = scope["path"].rstrip("/").lower().endswith("/graphql")
+    if asks and reading and scope["query_string"]:
         return "graphql-get"
     if not reading and scope["type"] == "http":
         return _wrong_type(scope["path"], headers)
@@ -45,7 +47,7 @@ def refusal(scope: Scope) -> str | None:
 def _wrong_type(path: str, headers: Headers) -> str | None:
     given = headers.get("content-type", "")
     # A report may have no body, and then no type.
-    bare = path != "/graphql" and not given
+    bare = not path.endswith("/graphql") and not given
     return None if bare or given.partition(";")[0].strip() == "application/json" else "content-type"
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import psycopg2
 import pytest
 from conftest import NewRun, Postgres
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunsFilter,
+)
 
 from control_plane.queue_daemon import PromptQueueDaemon
 from control_plane.queue_signal import QueueSignal
@@ -29,7 +36,9 @@ def signal(dagster: DagsterInstance) -> QueueSignal:
 
 @pytest.fixture
 def queue(dagster: DagsterInstance, new_run: NewRun) -> Iterator[Callable[[], DagsterRun]]:
-    """Put a run into the queue, as the run coordinator does."""
+    """Put a run into the queue, as the run coordinator does; it is empty before and after."""
+    for run in dagster.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED])):
+        dagster.delete_run(run.run_id)
     queued: list[str] = []
 
     def put() -> DagsterRun:

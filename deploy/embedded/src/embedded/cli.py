@@ -15,15 +15,26 @@ import typer
 from control_plane import secrets
 from control_plane.errors import StackError
 
-from embedded import leftovers, lock, manifests, packages, postgres_home, postgres_server
-from embedded.console import complain, say
+from embedded import (
+    leftovers,
+    lock,
+    manifests,
+    packages,
+    postgres_home,
+    postgres_server,
+    process_list,
+)
+from embedded.console import complain, say, show_table, step
 from embedded.environment import Environments
 from embedded.errors import Interrupted
 from embedded.locations import read_locations
 from embedded.plan import Plan
 from embedded.ports import inner_ports, require_free
-from embedded.settings import Paths, read_settings, repository, webserver_port
+from embedded.settings import Paths, path_prefix, read_settings, repository, webserver_port
 from embedded.stack import Stack, explain, location_secrets
+from embedded.waiting import wait_until
+
+_DOWN_S = 90  # runs, webserver and daemon, code servers and Postgres have graces of their own
 
 app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -62,17 +73,96 @@ def start() -> None:
 
 @app.command()
 def status() -> None:
-    """Show the UI's address, each code location and each schedule of the running stack."""
+    """Show the processes, the UI's address, each code location and each schedule."""
     paths = repository()
-    holder = lock.holder(paths.lock)
-    if holder is None or holder[1] is None:
-        complain("the stack does not run in this checkout; start it with: make dev")
-        raise typer.Exit(1)
+    _, port = _holder(paths)
+    try:
+        url = f"http://localhost:{port}{path_prefix(read_settings(paths.root))}"
+    except StackError as error:
+        explain(error)
+        raise typer.Exit(1) from None
+    show_table(process_list.HEADERS, map(process_list.row, process_list.read(paths.processes)))
     program = str(paths.binaries / "control-plane")
-    shown = subprocess.run(
-        [program, "status", "--url", f"http://localhost:{holder[1]}", "--wait", "10"], check=False
-    )
+    shown = subprocess.run([program, "status", "--url", url, "--wait", "10"], check=False)
     raise typer.Exit(shown.returncode)
+
+
+@app.command()
+def ps() -> None:
+    """Show the processes: state, pid, port, since when, restarts; and those of runs."""
+    paths = repository()
+    _holder(paths)
+    processes = process_list.read(paths.processes)
+    locations = {location.name for location in read_locations(paths.root)}
+    runs = process_list.runs([each for each in processes if each.name in locations])
+    show_table(process_list.HEADERS, map(process_list.row, [*processes, *runs]))
+
+
+@app.command()
+def logs(service: Annotated[str, typer.Argument(envvar="SERVICE")] = "") -> None:
+    """Follow the log files: all, or of one process, by its name in `ps`."""
+    folder = repository().logs
+    found = {file.stem: str(file) for file in sorted(folder.glob("*.log"))}
+    if not found:
+        complain(f"there are no logs in {folder} yet. Fix: make dev")
+        raise typer.Exit(1)
+    if service and service not in found:
+        complain(f"there is no log of {service!r}. There are: {', '.join(found)}")
+        raise typer.Exit(1)
+    files = [found[service]] if service else list(found.values())
+    os.execvp("tail", ["tail", "-n", "100", "-F", *files])
+
+
+@app.command()
+def psql(
+    location: Annotated[str, typer.Argument(envvar="LOCATION")] = "",
+    only_print: Annotated[str, typer.Option("--print", envvar="PRINT")] = "",
+) -> None:
+    """Open a session in the warehouse as a location's role, or print its address."""
+    paths = repository()
+    _holder(paths)
+    # The last one by default: as a rule it reads what the others load.
+    names = [each.name for each in read_locations(paths.root)]
+    role = location or names[-1]
+    ports = [each.port for each in process_list.read(paths.processes) if each.name == "postgres"]
+    if role not in names or not ports:
+        complain(f"there is no code location {role!r} that runs. There are: {', '.join(names)}")
+        raise typer.Exit(1)
+    password = secrets.read(paths.secrets, f"{role}_password")
+    if only_print:
+        print(f"postgresql://{role}:{password}@127.0.0.1:{ports[0]}/warehouse")
+        return
+    program = str(postgres_home.locate(paths).programs / "psql")
+    address = f"host=127.0.0.1 port={ports[0]} dbname=warehouse user={role}"
+    os.execve(program, [program, address], {**os.environ, "PGPASSWORD": password})
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack that runs in another terminal, in its own order; data stays."""
+    paths = repository()
+    pid, _ = _holder(paths)
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        say("its supervisor is gone already, and its watchdog ends the rest")
+    except PermissionError:
+        complain(f"process {pid} belongs to another user. Fix: sudo make down")
+        raise typer.Exit(1) from None
+    with step(f"the stack of process {pid} has ended"):
+        ended = wait_until(lambda: lock.holder(paths.lock) is None, _DOWN_S)
+    if not ended:
+        complain(f"process {pid} has not ended within {_DOWN_S} s; its logs: {paths.logs}")
+        raise typer.Exit(1)
+
+
+def _holder(paths: Paths) -> tuple[int, int]:
+    """Process id and webserver port of the stack that runs. Exits with a line when none does."""
+    holder = lock.holder(paths.lock)
+    if holder is None or not holder[0]:
+        complain("the embedded mode does not run in this checkout. Fix: make dev")
+        raise typer.Exit(1)
+    return holder[0], holder[1] or 0
 
 
 @app.command()
@@ -136,7 +226,7 @@ def _run(plan: Plan, signals: Signals) -> int:
 def _plan(paths: Paths, settings: Mapping[str, str], port: int) -> Plan:
     """Everything that can be found wrong without starting anything is found wrong here."""
     locations = read_locations(paths.root)
-    packages.sync(paths.uv, locations)
+    packages.sync(paths.install, locations)
     manifests.make(paths.dbt_parse, locations)
     for folder in (paths.secrets, paths.logs):
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,6 +245,7 @@ def _plan(paths: Paths, settings: Mapping[str, str], port: int) -> Plan:
             postgres_port=postgres_port,
         ),
         webserver_port=port,
+        path_prefix=path_prefix(settings),
         code_ports=dict(zip((each.name for each in locations), code_ports, strict=True)),
     )
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 
 from rich.console import Console
+from rich.table import Table
+
+_SILENCE_S = 5.0
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
-def say(text: str) -> None:
-    """Print one line, markup allowed; a terminal that has gone away is no error."""
+def say(text: str | Table) -> None:
+    """Print one line or a table, markup allowed; a terminal that has gone away is no error."""
     with suppress(OSError):
         _out.print(text)
 
@@ -32,14 +36,36 @@ def show_log_tail(text: str) -> None:
             _err.print(f"  {line}", style="dim", markup=False)
 
 
+def show_table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print rows under headers, unbordered, as the table of `make status`."""
+    table = Table(box=None, pad_edge=False)
+    for header in headers:
+        table.add_column(header, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    say(table)
+
+
+@contextmanager
+def working(name: str) -> Iterator[None]:
+    """Say every few seconds that something is still under way."""
+    started, ended = time.monotonic(), Event()
+
+    def tell() -> None:
+        while not ended.wait(_SILENCE_S):
+            say(f"[dim]… {name} ({time.monotonic() - started:.0f} s so far)[/]")
+
+    Thread(target=tell, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Say that a step of the start is done, and how long it took."""
+    """Say that a step of the start is done, and how long it took; and meanwhile that it is not."""
     started = time.monotonic()
-    yield
-    done(name, time.monotonic() - started)
-
-
-def done(name: str, seconds: float) -> None:
-    """Say that something is up, ``seconds`` after it was begun."""
-    say(f"[green]✓[/] {name} [dim]({seconds:.1f} s)[/]")
+    with working(name):
+        yield
+    say(f"[green]✓[/] {name} [dim]({time.monotonic() - started:.1f} s)[/]")

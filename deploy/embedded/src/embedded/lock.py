@@ -85,4 +85,4 @@ def _who(path: Path) -> str:
     note = _note(path)
     where = f" at http://localhost:{note['port']}" if note.get("port") else ""
     process = f" (process {note['pid']})" if note.get("pid") else ""
-    return f"this checkout's stack already runs{where}{process}; end that one with Ctrl-C first"
+    return f"this checkout's stack already runs{where}{process}; stop it with: make down"

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedded.console import complain
+from embedded.console import complain, working
 from embedded.locations import Location
 
 
@@ -18,7 +18,8 @@ def make(dbt_parse: Path, locations: Sequence[Location]) -> None:
     """
     for location in locations:
         # What dbt says names the file, so it goes to the console.
-        done = subprocess.run([dbt_parse, location.folder], check=False)
+        with working(f"the manifest of {location.name}"):
+            done = subprocess.run([dbt_parse, location.folder], check=False)
         if done.returncode != 0:
             complain(
                 f"the dbt project of {location.name} cannot be parsed, see above; after a fix: "

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from control_plane.errors import StackError
 
-from embedded.console import say
 from embedded.locations import Location
 
 
-def sync(uv: Path, locations: Sequence[Location]) -> None:
-    """Install what the locks say; milliseconds when there is nothing to do.
+def sync(install: Path, locations: Sequence[Location]) -> None:
+    """Install what the locks say, all at once; milliseconds when there is nothing to do.
 
-    Raises StackError naming the location whose packages cannot be installed.
+    Raises StackError naming each location whose packages cannot be installed, and why.
     """
-    checks = [
-        (
-            location,
-            subprocess.Popen(
-                [*_command(uv, location), "--check", "--quiet"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            ),
-        )
-        for location in locations
+    running = [_begin(install, location) for location in locations]
+    try:
+        said = [process.communicate()[1].strip() for process in running]
+    finally:
+        for process in running:
+            # The script, and uv that it has started.
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+    failures = [
+        text.removeprefix("error: ") or f"the packages of {location.name} cannot be installed"
+        for location, process, text in zip(locations, running, said, strict=True)
+        if process.returncode != 0
     ]
-    stale = [location for location, check in checks if check.wait() != 0]
-    for location in stale:
-        say(f"Installing the packages of {location.name} from its lock file")
-        # Its own errors name the package and the reason, so they go to the console.
-        if subprocess.run([*_command(uv, location), "--quiet"], check=False).returncode != 0:
-            raise StackError(
-                f"the packages of {location.name} could not be installed, see above; "
-                f"its lock file is {location.folder / 'uv.lock'}"
-            )
+    if failures:
+        raise StackError("; ".join(failures))
 
 
-def _command(uv: Path, location: Location) -> list[str]:
-    # --inexact keeps what a developer added to the environment, such as the test tools.
-    return [str(uv), "sync", "--project", str(location.folder), "--frozen", "--no-dev", "--inexact"]
+def _begin(install: Path, location: Location) -> subprocess.Popen[str]:
+    # In a session of its own: Ctrl-C is for us, and we end it.
+    return subprocess.Popen(
+        [install, location.folder, f"the packages of {location.name}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )

@@ -23,10 +23,11 @@ class Plan:
     environments: Environments
     webserver_port: int
     code_ports: Mapping[str, int]
+    path_prefix: str = ""
 
     @property
     def url(self) -> str:
-        return f"http://localhost:{self.webserver_port}"
+        return f"http://localhost:{self.webserver_port}{self.path_prefix}"
 
     @property
     def location_names(self) -> str:
@@ -40,6 +41,7 @@ class Plan:
             folder=self.home.folder,
             log=self.paths.logs / "postgres.log",
             account=self.home.account,
+            title="Postgres",
         )
 
     def migrate(self) -> Service:
@@ -54,7 +56,8 @@ class Plan:
         listen = ["--host", "127.0.0.1", "--port", str(self.webserver_port)]
         # No gateway stands before it here: it keeps web pages out by itself.
         program = ["python", "-m", "control_plane.loopback_webserver"]
-        command = [*program, *listen, "--workspace", str(self.paths.workspace)]
+        options = ["--path-prefix", self.path_prefix, "--workspace", str(self.paths.workspace)]
+        command = [*program, *listen, *options]
         return self._control("webserver", command)
 
     def daemon(self) -> Service:
@@ -77,7 +80,8 @@ class Plan:
             *("--module-name", location.module, "--location-name", location.name),
             "--use-python-environment-entry-point",
         ]
-        return self._location(location.name, location, command)
+        title = f"the code server of {location.name}"
+        return self._location(location.name, location, command, title)
 
     def _control(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
@@ -90,12 +94,14 @@ class Plan:
             log=self.paths.logs / f"{name}.log",
         )
 
-    def _location(self, name: str, location: Location, command: Sequence[str]) -> Service:
+    def _location(
+        self, name: str, location: Location, command: Sequence[str], title: str = ""
+    ) -> Service:
         return Service(
             name=name,
             command=[str(location.python.with_name(command[0])), *command[1:]],
             environment=self.environments.location(location),
             folder=location.folder,
             log=self.paths.logs / f"{name}.log",
-            essential=False,
+            title=title,
         )

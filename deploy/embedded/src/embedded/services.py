@@ -21,7 +21,7 @@ _KEPT_LOGS = 3
 
 @dataclass(frozen=True)
 class Service:
-    """What to run. ``name`` is also the log's: ``<logs>/<name>.log``."""
+    """What to run. ``name`` is also the log's: ``<logs>/<name>.log``; messages say ``title``."""
 
     name: str
     command: Sequence[str]
@@ -29,7 +29,10 @@ class Service:
     folder: Path
     log: Path
     account: Account | None = None
-    essential: bool = True
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or self.name)
 
 
 @dataclass
@@ -111,3 +114,19 @@ def ask_to_end(running: Running, signal_number: int = signal.SIGTERM) -> None:
     """Send a signal to the service's own process, if it still is there."""
     with contextlib.suppress(psutil.Error):
         running.process.send_signal(signal_number)
+
+
+def command_line(process: psutil.Process) -> str:
+    """Its command line; empty when it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still is there, and no zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,11 @@ class Paths:
     @property
     def lock(self) -> Path:
         return self.data / "lock"
+
+    @property
+    def processes(self) -> Path:
+        """The list of what runs."""
+        return self.data / "processes.json"
 
     @property
     def secrets(self) -> Path:
@@ -52,8 +58,8 @@ class Paths:
         return self.root / "deploy" / "postgres"
 
     @property
-    def uv(self) -> Path:
-        return self.root / "deploy" / "tools" / "uv"
+    def install(self) -> Path:
+        return self.project / "install"
 
     @property
     def dbt_parse(self) -> Path:
@@ -77,6 +83,16 @@ def read_settings(root: Path, shell: Mapping[str, str] | None = None) -> dict[st
     from_file = dotenv_values(file) if file.is_file() else {}
     settings = {name: value for name, value in from_file.items() if value is not None}
     return {**settings, **shell}
+
+
+def path_prefix(settings: Mapping[str, str]) -> str:
+    """WEB_PATH_PREFIX, under which the UI is served; "" for none, raises StackError for no path."""
+    text = settings.get("WEB_PATH_PREFIX") or ""
+    if text and not re.fullmatch(r"(/[A-Za-z0-9_-]+)+", text):
+        raise StackError(
+            f"WEB_PATH_PREFIX is {text!r}; it must be a path like /dagster, without a final slash"
+        )
+    return text
 
 
 def webserver_port(settings: Mapping[str, str]) -> int:

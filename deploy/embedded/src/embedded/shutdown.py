@@ -10,7 +10,7 @@ import psutil
 
 from embedded import leftovers
 from embedded.postgres_server import find_server, stop_server
-from embedded.services import Running, ask_to_end
+from embedded.services import Running, ask_to_end, command_line, is_alive
 from embedded.waiting import wait_until
 
 _CONTROL_S = 10.0
@@ -52,37 +52,25 @@ def _end_group(group: list[Running], seconds: float, hurry: Callable[[], bool]) 
 
 def _interrupt_runs(code_servers: list[Running], hurry: Callable[[], bool]) -> None:
     """Let runs end as interrupted, in their own words, while the storage is still there."""
-    workers = [worker for running in code_servers for worker in run_workers(running)]
+    workers = [worker for each in code_servers for worker in run_workers(each.process)]
     for worker in workers:
         try:
             worker.send_signal(signal.SIGINT)
         except psutil.Error:
             continue
-    wait_until(lambda: hurry() or not any(_is_alive(worker) for worker in workers), _RUNS_S)
+    wait_until(lambda: hurry() or not any(is_alive(worker) for worker in workers), _RUNS_S)
 
 
-def run_workers(running: Running) -> list[psutil.Process]:
+def run_workers(proxy: psutil.Process) -> list[psutil.Process]:
     """The run processes of a code server: children of the servers that its proxy holds."""
     workers = []
     try:
-        for server in running.process.children():
+        for server in proxy.children():
             workers += [
-                child for child in server.children() if "resource_tracker" not in _line(child)
+                child
+                for child in server.children()
+                if "resource_tracker" not in command_line(child)
             ]
     except psutil.Error:
         return workers
     return workers
-
-
-def _line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

@@ -14,13 +14,13 @@ from control_plane import secrets
 from control_plane.errors import StackError
 
 from embedded import derive, lost_runs, migration, postgres, postgres_home, postgres_server
-from embedded.console import complain, done, say, show_log_tail, step
+from embedded.console import complain, say, show_log_tail, step, working
 from embedded.locations import Location
 from embedded.plan import Plan
 from embedded.ports import answers
-from embedded.restarts import Restarts
 from embedded.services import Running, Service, rotate, start, tail
 from embedded.shutdown import end_stack
+from embedded.supervisor import ServiceEnded, Supervisor, ending
 from embedded.waiting import wait_until
 
 _POSTGRES_S = 60  # recovery after an unclean stop included
@@ -31,82 +31,74 @@ _STATUS_S = 60
 _WATCH_INTERVAL_S = 0.25
 
 
-class ServiceEnded(StackError):
-    """A service without which nothing works has ended by itself."""
-
-    def __init__(self, running: Running) -> None:
-        code = running.process.poll()
-        super().__init__(
-            f"{running.name} ended by itself (status {code}); log: {running.service.log}"
-        )
-        self.tail = tail(running.service.log)
-
-
 @dataclass
 class Stack:
     """One run of the stack; ``stop`` is safe to call at any moment."""
 
     plan: Plan
     hurry: Callable[[], bool]
-    control: list[Running] = field(default_factory=list)
-    code_servers: list[Running] = field(default_factory=list)
-    restarts: dict[str, Restarts] = field(default_factory=dict)
     watchdog: subprocess.Popen[bytes] | None = None
+    supervisor: Supervisor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.supervisor = Supervisor(self.plan.paths.processes)
 
     def start(self) -> None:
         """Bring everything up; returns when the webserver answers and the daemon has begun."""
         plan = self.plan
         self._write_files()
         self._start_watchdog()
+        postgres_home.prepare(plan.home, plan.paths)
         with step(f"Postgres {postgres_home.MAJOR} on port {plan.environments.postgres_port}"):
             self._start_postgres()
         prepares = [self._launch(plan.prepare(each)) for each in plan.locations if each.prepare]
         # Before the code servers: Dagster looks into its storage when it loads definitions.
         self._migrate()
-        begun = time.monotonic()
-        self.code_servers += [self._launch(plan.code_server(each)) for each in plan.locations]
-        for prepare in prepares:
-            self._finish_prepare(prepare)
-        self._end_lost_runs()
-        self._wait_for_code_servers()
-        done(f"code locations {plan.location_names}", time.monotonic() - begun)
+        with step(f"code locations {plan.location_names}"):
+            for each in plan.locations:
+                self.supervisor.launch(
+                    plan.code_server(each), plan.code_ports[each.name], is_code_server=True
+                )
+            for prepare in prepares:
+                self._finish_prepare(prepare)
+            self._end_lost_runs()
+            self._wait_for_code_servers()
         with step("webserver"):
-            self.control.append(self._launch(plan.webserver()))
-            self._wait_for_webserver()
+            self._start_webserver()
         # Last: the UI is what somebody waits for, and the cores are few.
-        self.control.append(self._launch(plan.daemon()))
+        self.supervisor.launch(plan.daemon()).has_served = True
 
     def show_status(self) -> None:
         """Wait for the UI and print the table; broken locations do not end the stack."""
-        shown = subprocess.Popen(self.plan.status(_STATUS_S))
-        while shown.poll() is None:
-            self.watch_once()
-            time.sleep(_WATCH_INTERVAL_S)
+        with working("waiting for the locations to load"):
+            shown = subprocess.Popen(self.plan.status(_STATUS_S))
+            while shown.poll() is None:
+                self.watch_once()
+                time.sleep(_WATCH_INTERVAL_S)
         if shown.returncode != 0:
             say("Details are in the UI and in [bold].dev/logs[/]; after a fix press Reload there.")
         say(f"\n[bold]{self.plan.url}[/]   logs: .dev/logs   Ctrl-C to stop")
 
     def watch(self) -> NoReturn:
-        """Look after the processes until something essential ends or a signal comes."""
+        """Look after the processes until a signal comes."""
         while True:
             self.watch_once()
             time.sleep(_WATCH_INTERVAL_S)
 
     def watch_once(self) -> None:
-        """Raise ServiceEnded for an essential process; restart code servers within bounds."""
-        for running in self.control:
-            if not running.is_alive:
-                raise ServiceEnded(running)
-        for index, running in enumerate(self.code_servers):
-            if not running.is_alive:
-                self._consider_restart(index, running)
+        """Start again what has ended. Raises ServiceEnded for what never served."""
+        self.supervisor.look()
+        if self.watchdog is not None and self.watchdog.poll() is not None:
+            self._start_watchdog()
+            complain("the watchdog ended; it is started again")
 
     def stop(self) -> None:
         """End every process that this run started."""
-        control = [running for running in self.control if running.name != "postgres"]
+        kept = self.supervisor.kept
+        control = [each for each in kept if each.name in {"webserver", "daemon"}]
         end_stack(
-            control=reversed(control),
-            code_servers=self.code_servers,
+            control=[each.running for each in reversed(control)],
+            code_servers=[each.running for each in kept if each.inner is not None],
             postgres_data=self.plan.home.data,
             stack_data=self.plan.paths.data,
             run_id=self.plan.environments.run_id,
@@ -140,22 +132,26 @@ class Stack:
 
     def _start_postgres(self) -> None:
         home = self.plan.home
-        postgres_home.prepare(home, self.plan.paths)
         postgres_server.clear_stray(home.data)
         postgres.ensure_initialised(
             home, secrets.read(self.plan.paths.secrets, "postgres_password")
         )
-        server = self._launch(self.plan.postgres())
-        self.control.append(server)
+        server = self.supervisor.launch(
+            self.plan.postgres(),
+            self.plan.environments.postgres_port,
+            before=lambda: postgres_server.clear_stray(home.data),
+        )
 
         def is_up() -> bool:
             self.watch_once()
-            return postgres_server.is_ready(home.data, server.process.pid)
+            return postgres_server.is_ready(home.data, server.running.process.pid)
 
         if not wait_until(is_up, _POSTGRES_S):
             raise StackError(
-                f"Postgres did not become ready in {_POSTGRES_S} s; log: {server.service.log}"
+                f"Postgres did not become ready in {_POSTGRES_S} s; "
+                f"log: {server.running.service.log}"
             )
+        server.has_served = True
 
     def _migrate(self) -> None:
         state = migration.Fingerprint.of(self.plan)
@@ -164,7 +160,8 @@ class Stack:
         with step("databases, roles and storage"):
             task = self._launch(self.plan.migrate())
             if self._result(task) != 0:
-                raise StackError(f"{tail(task.service.log, 1)}; log: {task.service.log}")
+                reason = tail(task.service.log, 1) or f"it ended ({ending(task)})"
+                raise StackError(f"databases and roles: {reason}; log: {task.service.log}")
             state.record()
 
     def _end_lost_runs(self) -> None:
@@ -192,41 +189,26 @@ class Stack:
         def all_settled() -> bool:
             self.watch_once()
             return all(
-                self.restarts.get(running.name) is not None
-                or answers(self.plan.code_ports[running.name])
-                for running in self.code_servers
+                each.restarts.failures or answers(self.plan.code_ports[each.name])
+                for each in self.supervisor.kept
+                if each.inner is not None
             )
 
         if not wait_until(all_settled, _CODE_SERVER_S):
             complain(f"a code location is still loading after {_CODE_SERVER_S} s; going on without")
 
-    def _wait_for_webserver(self) -> None:
+    def _start_webserver(self) -> None:
+        port = self.plan.webserver_port
+        webserver = self.supervisor.launch(self.plan.webserver(), port)
+
         def is_up() -> bool:
             self.watch_once()
-            return answers(self.plan.webserver_port)
+            return answers(port)
 
         if not wait_until(is_up, _WEBSERVER_S):
-            log = self.plan.webserver().log
+            log = webserver.running.service.log
             raise StackError(f"the webserver does not answer after {_WEBSERVER_S} s; log: {log}")
-
-    def _consider_restart(self, index: int, running: Running) -> None:
-        record = self.restarts.setdefault(running.name, Restarts())
-        now = time.monotonic()
-        if record.take(now):
-            self.code_servers[index] = start(running.service)
-        elif record.due is None and not record.given_up:
-            self._report_end(running, record.ended(now, running.age_s))
-
-    def _report_end(self, running: Running, pause_s: float | None) -> None:
-        if pause_s is None:
-            again = "not started again any more; after a fix, stop this and run `make dev` again"
-        else:
-            again = f"starting it again in {pause_s:.0f} s"
-        code = running.process.poll()
-        complain(
-            f"the code server of {running.name} ended (status {code}), {again}; "
-            f"log: {running.service.log}"
-        )
+        webserver.has_served = True
 
     def _launch(self, service: Service) -> Running:
         rotate(service.log)

@@ -65,7 +65,8 @@ class Image:
             "dockerfile": self.dockerfile,
             "target": self.build.get("target") or "",
             "additional_contexts": [f"{k}={v}" for k, v in self.additional_contexts.items()],
-            "args": [f"{name}={value}" for name, value in sorted(arguments.items())],
+            # One without a value is not set where this runs.
+            "args": [f"{k}={v}" for k, v in sorted(arguments.items()) if v is not None],
         }
 
 

@@ -20,6 +20,7 @@ from stackctl.errors import LOCKED, REFUSED, USAGE, StackctlError
 from stackctl.location import compose_file, live, names, scaffold
 from stackctl.location.files import Project
 from stackctl.lock import lock
+from stackctl.mode import embedded_runs
 from stackctl.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, help="Add, start and remove code locations.")
@@ -52,7 +53,9 @@ def add(name: Name, loader: Loader = "") -> None:
                 with _nothing_left_on_failure(before, name):
                     live.start(name)
     say(f"code location {name} is in code_locations/{name}")
-    if not running:
+    if embedded_runs(ROOT):
+        say("The embedded mode takes it up at its next start: make down, make dev")
+    elif not running:
         say("The stack does not run; this starts it with the rest: make up (or make dev)")
 
 
@@ -168,9 +171,9 @@ def _check_known(project: Project, name: str) -> None:
 
 def _running_or_never_was(delete_data: bool) -> bool:
     """Whether the stack runs. Raises StackctlError when nobody can tell what waits in it."""
-    if _embedded_runs(ROOT):
+    if embedded_runs(ROOT):
         raise StackctlError(
-            "make dev runs in this checkout, perhaps with runs of it. Way out: Ctrl-C there, first",
+            "make dev runs in this checkout, perhaps with runs of it. Fix: make down, first",
             REFUSED,
         )
     if live.is_running():
@@ -209,18 +212,6 @@ def _confirm_loss(folder: Path, name: str, yes: bool) -> None:
         )
     if not typer.confirm(f"Delete code_locations/{name}?"):
         raise StackctlError("nothing was removed", REFUSED)
-
-
-def _embedded_runs(root: Path) -> bool:
-    """Whether `make dev` holds its lock."""
-    try:
-        with (root / ".dev" / "lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 @contextmanager
