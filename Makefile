@@ -61,7 +61,7 @@ diff: ## D Show what a deploy would change in definitions: LOCATION=elt
 watch: ## D Ship a location whenever a file of it changes: all, or LOCATION=elt
 	@$(TASK) watch $(CTL)/stackctl watch $(LOCATION)
 
-build: ## D Build the images; only what changed is built anew
+build: ## D Build the images; only what changed is rebuilt
 	@$(TASK) build $(CTL)/build
 
 sbom: ## D Write what is in each image of ours, as CycloneDX, into sbom/
@@ -84,13 +84,13 @@ check: ## - Load every code location's definitions, as `dg check defs` does; VER
 user: ## D Let someone use the UI from elsewhere: NAME=alice ROLE=viewer or editor; asks for a password
 	@$(TASK) user $(CTL)/user add "$${NAME-}" "$${ROLE-}"
 
-user-remove: ## D Take that back: NAME=alice
+user-remove: ## D Remove a user: NAME=alice
 	@$(TASK) user-remove $(CTL)/user remove "$${NAME-}"
 
 sso-secret: ## D Keep the client secret of single sign-on; asks for it
 	@$(TASK) sso-secret $(CTL)/user sso-secret
 
-secrets-rotate: ## D Make every password anew; runs that are under way end first, queued ones wait
+secrets-rotate: ## D Rotate all passwords and keys; running runs end first, queued ones wait
 	@$(TASK) secrets-rotate $(CTL)/stackctl rotate-secrets $(if $(WAIT),--wait=$(WAIT))
 
 ##@ Develop and test
@@ -98,7 +98,7 @@ secrets-rotate: ## D Make every password anew; runs that are under way end first
 test: ## - Run all tests that this machine allows, and name what was skipped; of one location: LOCATION=elt
 	@tests/run $(if $(LOCATION),location:$(LOCATION))
 
-soak: ## - What `make test` leaves out: the full form of its long proofs, and further cases
+soak: ## - What `make test` leaves out: the long tests, and further cases
 	@tests/soak
 
 bench: ## - Measure side by side: launches, shipping, loading files, loading definitions; each with its peers

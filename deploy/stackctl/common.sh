@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly ENGINE_MINIMUM=26 COMPOSE_MINIMUM=2.26
 
 # By default an image also says when it was built, so that with containerd's image store (Engine 29)
-# each build has a new id, and Compose makes every container anew. Not a setting of .env: the builder
+# each build has a new id, and Compose re-creates every container. Not a setting of .env: the builder
 # reads it from the environment alone.
 export BUILDX_NO_DEFAULT_ATTESTATIONS=${BUILDX_NO_DEFAULT_ATTESTATIONS:-1}
 
@@ -21,13 +21,13 @@ step() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 
 need_engine() {
 	command -v docker >/dev/null ||
-		fail "there is no docker command here. Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' installs it."
+		fail "there is no docker command here. Fix: 'make dev' runs the stack without Docker; on Debian, 'make engine' installs it."
 	local name why version
 	name=$(docker --version 2>/dev/null) || name=
 	[[ $name != *podman* ]] ||
 		fail "the docker command here is Podman's ($name), which is not supported: it has no BuildKit, and no start_interval of health checks. Fix: install Docker Engine $ENGINE_MINIMUM or newer, or run the stack without Docker: make dev"
 	why=$(docker version --format '{{.Server.Version}}' 2>&1 >/dev/null) ||
-		fail "no Docker Engine answers (${why##*$'\n'}). Way out: 'make dev' runs the stack without Docker; on Debian, 'make engine' starts one."
+		fail "no Docker Engine answers (${why##*$'\n'}). Fix: 'make dev' runs the stack without Docker; on Debian, 'make engine' starts one."
 	version=$(docker version --format '{{.Server.Version}}')
 	is_at_least "$version" "$ENGINE_MINIMUM" ||
 		fail "Docker Engine $version is too old: the stack needs $ENGINE_MINIMUM or newer. Fix: upgrade it (https://docs.docker.com/engine/install), or run the stack without Docker: make dev"

@@ -164,12 +164,12 @@ def test_an_install_that_was_cut_off_is_done_anew(
     (elt.folder / ".venv" / "whole").touch()
     (elt.folder / "go").touch()
     packages.sync(install, [elt])
-    assert "Installing the packages of elt anew: the last install was cut off" in (
+    assert "Installing the packages of elt again: the last install was cut off" in (
         capfd.readouterr().out
     )
     assert not half.exists()
     packages.sync(install, [elt])
-    assert "anew" not in capfd.readouterr().out
+    assert "again" not in capfd.readouterr().out
 
 
 def test_a_second_install_waits_for_the_first(

@@ -134,4 +134,4 @@ def test_a_setting_that_does_not_hold(upstream: Upstream, name: str, value: str)
     )
     assert done.returncode != 0
     assert done.stderr.startswith(f"error: {name} ")
-    assert "Way out:" in done.stderr
+    assert "Fix:" in done.stderr

@@ -129,7 +129,7 @@ def prepare(folder: Path, port: int) -> None:
         "/proc/net/route": f"{folder}/route",
         "bind :8080": f"bind 127.0.0.1:{port}",
         "bind 127.0.0.1:8081": f"bind 127.0.0.1:{free_port()}",
-        # A master would start itself anew, without the libraries that it was started with.
+        # A master would restart itself, without the libraries that it was started with.
         "set -- -W -db": "set -- -db",
     }
     for name in ("haproxy.cfg", "reasons.map", "starting.html", "web-gateway"):

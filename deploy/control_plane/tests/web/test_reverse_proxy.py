@@ -46,7 +46,7 @@ def test_what_the_proxy_says_of_the_browser_is_believed(proxied: Gateway) -> Non
 
 
 def test_the_name_that_the_browser_asked_for(proxied: Gateway) -> None:
-    """A proxy that writes the Host header anew says it in X-Forwarded-Host."""
+    """A proxy that replaces the Host header says it in X-Forwarded-Host."""
     headers = PROXIED | OWN | {"Host": "127.0.0.1:3000", "X-Forwarded-Host": HOST}
     assert ask(proxied.port, "/graphql", headers, QUERY, client=PROXY).status == 200
     foreign = headers | {"Origin": "https://evil.example"}
@@ -161,7 +161,7 @@ def test_a_proxy_that_no_setting_names(
         assert answer.status == 403
         assert answer.body.startswith("web gateway, rule proxy-address: ")
         assert STRANGER in answer.body and "WEB_TRUSTED_PROXIES is ''" in answer.body
-        # What agrees with the address is no sign of a mistake, and is not believed either.
+        # What agrees with the address is not a sign of a mistake, and is not trusted either.
         same = {"Host": HOST, "X-Forwarded-Proto": "http", "X-Forwarded-For": VISITOR}
         assert ask(alone.port, "/server_info", same, client=STRANGER).status == 200
         alone.logged(path="/server_info", client=STRANGER)

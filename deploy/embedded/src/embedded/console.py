@@ -17,7 +17,7 @@ _err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 def say(text: str | Table) -> None:
-    """Print one line or a table, markup allowed; a terminal that has gone away is no error."""
+    """Print one line or a table, markup allowed; a terminal that has gone away is ignored."""
     with suppress(OSError):
         _out.print(text)
 

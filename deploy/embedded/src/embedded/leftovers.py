@@ -30,7 +30,7 @@ def find(data: Path, run_id: str = "") -> list[psutil.Process]:
             continue
         try:
             value = process.environ().get(MARK, "")
-        except (psutil.Error, OSError):  # not ours to read, or gone meanwhile
+        except (psutil.Error, OSError):  # not ours to read, or just ended
             continue
         if value.startswith(prefix):
             found.append(process)

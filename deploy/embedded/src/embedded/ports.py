@@ -38,7 +38,7 @@ def answers(port: int) -> bool:
 
 
 def require_free(port: int) -> None:
-    """Raise StackError with the owner and the way out when ``port`` cannot be used."""
+    """Raise StackError with the owner and the fix when ``port`` cannot be used."""
     if is_free(port):
         return
     other = next(candidate for candidate in range(port + 1, 65536) if is_free(candidate))

@@ -72,7 +72,7 @@ class Paths:
 
 
 def repository() -> Paths:
-    """The checkout that this package stands in."""
+    """The checkout that contains this package."""
     return Paths(Path(__file__).resolve().parents[4])
 
 
