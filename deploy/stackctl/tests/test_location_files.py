@@ -178,7 +178,7 @@ def test_a_change_that_touches_more_is_refused(project: Project) -> None:
 @pytest.mark.skipif(shutil.which("docker") is None, reason="no docker command")
 def test_a_change_that_compose_does_not_take_is_refused(project: Project) -> None:
     text = project.texts[COMPOSE_FILE].replace("  storage_elt:\n  storage_a", "  storage_a")
-    with pytest.raises(StackctlError, match=r"would not hold: .*storage_elt"):
+    with pytest.raises(StackctlError, match=r"would be invalid: .*storage_elt"):
         Project(project.root, {**project.texts, COMPOSE_FILE: text}).check(
             set(project.compose["services"])
         )

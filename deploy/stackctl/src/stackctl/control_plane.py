@@ -83,7 +83,7 @@ def _container(stack: Stack, service: str) -> str:
     found = docker("compose", "ps", "--quiet", "--status=running", service).split()
     if not found:
         raise StackctlError(
-            f"the {service} of stack {stack.project} does not run; it takes part in this. Fix:"
-            " make up"
+            f"the {service} of stack {stack.project} is not running, and this command needs it."
+            " Fix: make up"
         )
     return found[0]

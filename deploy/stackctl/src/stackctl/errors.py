@@ -9,7 +9,7 @@ USAGE = 2
 REFUSED = 3
 """The gate refused a release, or a safeguard an operation; nothing was changed."""
 ROLLED_BACK = 4
-"""A release went live, did not hold, and the former one serves again."""
+"""A release failed after it went live, and the former one serves again."""
 LOCKED = 5
 """Another command is at work on the same thing."""
 INTERRUPTED = 130

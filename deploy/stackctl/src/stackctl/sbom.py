@@ -49,7 +49,7 @@ def url(line: str) -> PackageURL:
         # PyPI knows a name in one spelling.
         name = re.sub(r"[-_.]+", "-", match["name"]).lower()
         return PackageURL("pypi", None, name, match["version"])
-    raise StackctlError(f"not understood of what is in an image: {line!r}")
+    raise StackctlError(f"unexpected line in the list of an image's contents: {line!r}")
 
 
 def document(image: str, image_id: str, found: Iterable[PackageURL]) -> str:

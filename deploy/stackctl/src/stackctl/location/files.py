@@ -87,7 +87,7 @@ class Project:
             try:
                 docker("compose", *whole, given=self.texts[COMPOSE_FILE])
             except DockerError as error:
-                raise StackctlError(f"{COMPOSE_FILE} would not hold: {error}") from None
+                raise StackctlError(f"{COMPOSE_FILE} would be invalid: {error}") from None
 
     def write(self) -> None:
         """Make the files as the texts are."""
