@@ -38,7 +38,7 @@ def test_a_line_is_a_package(line: str, expected: str) -> None:
     "line", ["pypi  ", "pypi /a/nameless.dist-info", "rpm bash 5.2", "deb libc6"]
 )
 def test_a_line_that_names_no_package_is_an_error(line: str) -> None:
-    with pytest.raises(StackctlError, match=r"not understood"):
+    with pytest.raises(StackctlError, match=r"unexpected line"):
         url(line)
 
 
