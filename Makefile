@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status psql build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom dev test soak bench check lint format reset engine base-images
+.PHONY: help up down ps logs status psql build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -106,6 +106,9 @@ bench: ## - Measure side by side: launches, shipping, loading files, loading def
 	@bench/run ship_speed
 	@bench/run load_speed --large 10000000
 	@bench/run definitions_load
+
+docs: ## - Build the documentation as a web site into .artifacts/docs, and check its links
+	@$(UV) run --frozen --quiet --project tests/docs_site mkdocs build --quiet -f tests/docs_site/mkdocs.yml
 
 lint: ## - Check style, types and scripts
 	@tests/lint
