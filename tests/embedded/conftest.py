@@ -82,8 +82,9 @@ def stack(users_api: UsersApi, python: str | None) -> Iterator[Stack]:
 
 
 def _environment(python: str | None) -> dict[str, str]:
-    """The shell's, less what belongs to this test's own environment."""
+    """The shell's, less what belongs to this test's own environment, or to a make that runs it."""
     ours = {"VIRTUAL_ENV", "WEBSERVER_PORT", "USERS_API_URL", "UV_PYTHON"}
+    ours |= {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     folders = os.environ["PATH"].split(os.pathsep)
     environment["PATH"] = os.pathsep.join(f for f in folders if Path(f) != Path(sys.prefix, "bin"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -74,7 +75,10 @@ def test_what_raises_in_the_second_lane_is_a_failure(runner: ModuleType, tmp_pat
 
     with (tmp_path / "log").open("w") as log:
         run = runner.Run(log)
-        runner.second_lane(run, (broken,), [])
+        engine_is_free = threading.Event()
+        runner.second_lane(run, (broken,), engine_is_free, [])
+    # The other lane waits for it.
+    assert engine_is_free.is_set()
     assert [part.failed for part in run.parts] == [True]
     assert "no space left on device" in (tmp_path / "log").read_text()
 
@@ -87,7 +91,7 @@ def test_every_project_is_tested_by_one_of_the_lanes(
         runner.Run, "pytest", lambda _run, _name, project, *_, **__: tested.append(project)
     )
     left = runner.without_engine()
-    runner.second_lane(runner.Run(), (), left)
+    runner.second_lane(runner.Run(), (), threading.Event(), left)
     # `make soak` runs the others: tests/existing_project and bench/load_speed.
     names = ("tests/embedded", *runner.unit_projects())
     expected = [REPOSITORY / each for each in names]
@@ -119,6 +123,6 @@ def test_unknown_names_are_errors(arguments: list[str], words: str) -> None:
 def test_what_is_left_is_done_once_by_the_lane_that_ends_first(runner: ModuleType) -> None:
     taken: list[Any] = []
     first, second, left = runner.Run(), runner.Run(), [taken.append, taken.append]
-    runner.second_lane(first, (), left)
-    runner.second_lane(second, (), left)
+    runner.second_lane(first, (), threading.Event(), left)
+    runner.second_lane(second, (), threading.Event(), left)
     assert taken == [first, first]
