@@ -73,7 +73,7 @@ def repository(tmp_path: Path) -> Path:
         (tmp_path / project / "uv.lock").write_text(lock)
     (tmp_path / "tests").mkdir()
     shutil.copy(ROOT / "tests/audit", tmp_path / "tests")
-    (tmp_path / "tests/projects.sh").write_text(f'PROJECTS="{" ".join(PROJECTS)}"\n')
+    (tmp_path / "tests/projects.sh").write_text(f'LOCKED="{" ".join(PROJECTS)}"\n')
     (tmp_path / "tests/audited").touch()
     (tmp_path / "deploy/tools").mkdir(parents=True)
     (tmp_path / "deploy/tools/uv").write_text(f'#!/bin/sh\nexec {ROOT}/deploy/tools/uv "$@"\n')
@@ -136,7 +136,7 @@ def test_a_lock_file_that_cannot_be_read_is_not_taken_for_an_outage(
 
 def test_every_lock_file_is_looked_up() -> None:
     listed = subprocess.run(
-        ["sh", "-c", '. tests/projects.sh; echo "$PROJECTS"'],
+        ["sh", "-c", '. tests/projects.sh; echo "$LOCKED"'],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -245,7 +245,7 @@ def test_a_release_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_control_plane_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_plane, "docker", lambda *_: "")
-    with pytest.raises(StackctlError, match=r"the webserver of stack s does not run.*make up"):
+    with pytest.raises(StackctlError, match=r"the webserver of stack s is not running.*make up"):
         control_plane.ControlPlane(STACK)
 
 
