@@ -17,6 +17,7 @@ LONG_RUNNING = {
     "object_store",
     "docker_gateway",
     "rpc_networks",
+    "outside_rules",
     "elt",
     "analytics",
     "workspace",

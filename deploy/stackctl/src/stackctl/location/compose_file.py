@@ -82,7 +82,8 @@ def _add_network(lines: Lines, name: str) -> None:
     last = lines.last(r"  rpc_\w+:$", networks, "a network rpc_<location>")
     key = lines.get(range(last, last + 1)).strip().removesuffix(":")
     taken = {(int(high), int(low)) for high, low in re.findall(_SUBNET, lines.text)}
-    every = ((high, low) for high in range(256) for low in range(0, 256, _ADDRESSES))
+    # The rest of the range is for the network `outside`, and for tests.
+    every = ((high, low) for high in range(224) for low in range(0, 256, _ADDRESSES))
     free = next((each for each in every if each not in taken), None)
     if free is None:
         raise StackctlError(
