@@ -47,7 +47,7 @@ def remove(routing: IPRoute, subnet: ipaddress.IPv4Network) -> None:
 def add(
     routing: IPRoute, subnet: ipaddress.IPv4Network, blocked: Sequence[ipaddress.IPv4Network]
 ) -> None:
-    """Make the rules for packets from `subnet` anew: they reach nothing in `blocked`, but DNS.
+    """Replace the rules for packets from `subnet`: they reach nothing in `blocked`, but DNS.
 
     In some clouds (Google's) the machine's name server has a link-local address, and Docker asks it
     from the container's own network.
