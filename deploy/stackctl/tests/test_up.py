@@ -23,7 +23,8 @@ case "$*" in
 "compose version --short") echo "${COMPOSE:-2.26.1-4}"; exit ${NO_COMPOSE:-0} ;;
 "compose config --images") echo s/elt:live; echo postgres:17 ;;
 "compose config --quiet") exit 0 ;;
-"compose config" | "compose config web_gateway") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n' "$IMAGE" "$PORT" ;;
+"compose config" | "compose config web_gateway") printf 'name: s\\n      PYTHON_IMAGE: %s\\n        published: "%s"\\n        - subnet: 198.18.224.0/20\\n' "$IMAGE" "$PORT" ;;
+"network inspect "*) echo "${OUTSIDE:?no such network}" ;;
 "compose ps "*) echo "${RUNNING-}" ;;
 "compose build --quiet") echo "attestations: ${BUILDX_NO_DEFAULT_ATTESTATIONS-}" >>"$ASKED"; exit 1 ;;
 "image inspect $HAS"*) exit 0 ;;
@@ -38,6 +39,7 @@ ALLOWED = (
     "compose config",
     "compose ps",
     "image inspect",
+    "network inspect",
     "pull",
 )
 
@@ -173,6 +175,14 @@ def test_a_base_image_that_cannot_be_had_is_named(run: Run, asked: Path) -> None
     assert "base image registry.invalid/python:0 can be neither found nor pulled" in error
     assert "'make dev'" in error and "'make base-images'" in error
     assert [line for line in asked.read_text().splitlines() if not line.startswith(ALLOWED)] == []
+
+
+def test_a_network_whose_range_no_rule_has_is_named(run: Run, asked: Path) -> None:
+    error = run("up", OUTSIDE="172.20.0.0/16", PORT="0")
+    assert "the network s_outside was made with the range 172.20.0.0/16" in error
+    assert "and is 198.18.224.0/20 now. Fix: make down, make up; data stays." in error
+    assert "build" not in asked.read_text()
+    assert "s_outside" not in run("up", OUTSIDE="198.18.224.0/20", PORT="0")
 
 
 def test_what_this_project_builds_itself_is_not_pulled(run: Run, asked: Path) -> None:

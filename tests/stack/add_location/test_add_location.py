@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -246,3 +248,35 @@ def test_taken_out_with_its_data_nothing_is_left(stack: Stack) -> None:
     )
     assert "elt_password" in kept
     assert NAME not in kept
+
+
+def in_rpc_network(stack: Stack, location: str) -> set[str]:
+    """Ids of the containers in a location's RPC network."""
+    network = f"{stack.project}_rpc_{location}"
+    found = json.loads(stack.run("docker", "network", "inspect", network))[0]
+    return set(found["Containers"])
+
+
+@pytest.mark.long
+def test_fifty_more_on_an_engine_whose_address_pools_end_at_31(stack: Stack) -> None:
+    names = [f"team_{number:02}" for number in range(50)]
+    before = others(stack)
+    try:
+        for name in names:
+            began = time.monotonic()
+            stack.run("make", "location", f"NAME={name}")
+            print(f"{name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+        until(lambda: set(locations(stack).values()) == {"RepositoryLocation"} or None, seconds=120)
+        assert set(names) <= set(locations(stack))
+        control_plane = {stack.container(name) for name in ("webserver", "daemon", "workspace")}
+        for name in names:
+            assert in_rpc_network(stack, name) == {stack.container(name), *control_plane}
+            launch(stack, name, f"refresh_{name}_job").wait()
+        stack.run("make", "up")
+        after = others(stack)
+        assert {name: after[name] for name in before} == before
+    finally:
+        for name in names:
+            removal = ("make", "location-remove", f"NAME={name}", "DELETE_DATA=1", "YES=1")
+            stack.run(*removal, check=False)
+    assert not set(names) & set(locations(stack))
