@@ -197,10 +197,9 @@ def repository(template: Path, tmp_path: Path) -> Repository:
         ({"one/code.py": None, "code.py": "code"}, {"one"}),
         ({"one/more.py": "new"}, {"one"}),
         ({"one/tests/test.py": "other"}, set()),
-        ({"one/tests/.dockerignore": "*"}, set()),
         ({"shared/tool": "other"}, {"one", "two"}),
-        # The ignore file of the main context says nothing about others.
-        ({"shared/tests/tool": "new"}, {"one", "two"}),
+        ({"shared/tests/tool": "new"}, set()),
+        ({"shared/src/tests/tool": "new"}, {"one", "two"}),
         ({"shared/Dockerfile": "FROM python:4"}, {"one", "two"}),
         ({"shared/Dockerfile.dockerignore": None}, {"one", "two"}),
         ({"packages/kit/src/kit.py": "other"}, {"one"}),
@@ -254,45 +253,6 @@ def test_an_unknown_commit_is_named_with_the_way_out(repository: Repository) -> 
 
 
 @pytest.mark.parametrize(
-    ("ignored", "reached", "left_out"),
-    [
-        (None, {"tests/x", ".x"}, set()),
-        (
-            "# why\n/tests/\ndocs/old\n",
-            {"testsx", "docs/new", "src/tests/x"},
-            {"tests/x", "docs/old/x"},
-        ),
-        ("*\n!src\n!/pyproject.toml\n**/*.pyc\n", {"src/x", "pyproject.toml"}, {"srcx", "tests/x"}),
-        ("*\n", set(), {"src/x"}),
-        # Patterns that are not understood leave nothing out.
-        ("tests*\n**/tests\n.\n..\n/\n./tests\ntests/../src", {"tests/x", "src/x"}, set()),
-        ("tests\n!tests/data\n", {"tests/data", "tests/x"}, set()),
-        ("*\n!src/*.py\n!uv.lock", {"src/x", "other"}, set()),
-    ],
-)
-def test_an_ignore_file_leaves_out_what_it_names_plainly(
-    repository: Repository, ignored: str | None, reached: set[str], left_out: set[str]
-) -> None:
-    repository.write({"shared/Dockerfile.dockerignore": ignored})
-    files = Files(folder=repository.folder)
-    image = images_of(resolve(COMPOSE, repository.folder), files)[0]
-    assert all(image.is_made_of(f"one/{path}") for path in reached)
-    assert not any(image.is_made_of(f"one/{path}") for path in left_out)
-
-
-def test_the_ignore_file_of_the_context_counts_where_the_dockerfile_has_none(
-    repository: Repository,
-) -> None:
-    repository.commit({"shared/Dockerfile.dockerignore": None, "one/.dockerignore": "docs"})
-    repository.commit({"one/docs/page.md": "new"})
-    assert repository.changed_since("HEAD~1") == set()
-    repository.commit({"one/tests/test.py": "other"})
-    assert repository.changed_since("HEAD~1") == {"one"}
-    repository.commit({"one/.dockerignore": ""})
-    assert repository.changed_since("HEAD~1") == {"one"}
-
-
-@pytest.mark.parametrize(
     ("ours", "theirs"),
     [
         ("context: one", "context: ../elsewhere"),
@@ -311,7 +271,7 @@ def test_what_lies_outside_the_repository_is_refused(
 
 @pytest.mark.parametrize(
     ("value", "refused"),
-    [("docker-image://python:3", False), ("service:two", True), ("oci-layout://x", True)],
+    [("docker-image://python:3", False), ("service:two", True)],
 )
 def test_a_context_that_is_no_folder(repository: Repository, value: str, refused: bool) -> None:
     config = resolve(COMPOSE, repository.folder)

@@ -139,7 +139,7 @@ def checkout(tmp_path: Path) -> Service:
         file = tmp_path / "elt" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
-    (tmp_path / "elt" / ".dockerignore").write_text("*\n!src\n")
+    (tmp_path / "elt" / "tests").mkdir()
     (tmp_path / ".gitignore").write_text("*.pyc\n")
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
     for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "all"]):
@@ -155,7 +155,8 @@ def checkout(tmp_path: Path) -> Service:
         ("elt/src/new.py", True),
         ("elt/src/elt.py", True),
         ("elt/src/new.pyc", False),
-        ("elt/notes.md", False),
+        ("elt/notes.md", True),
+        ("elt/tests/test_new.py", False),
         ("notes.md", False),
         (None, False),
     ],

@@ -11,7 +11,7 @@ from stackctl.console import out
 from stackctl.docker import COMPOSE_FILE, ROOT, DockerError, docker
 from stackctl.errors import StackctlError
 from stackctl.history import Files, changed_paths, fork_point
-from stackctl.image_inputs import Image, images_of, is_inside
+from stackctl.image_inputs import Image, images_of
 
 
 def images(
@@ -46,7 +46,7 @@ def images(
         out.print_json(json.dumps([_entry(image, now, files) for image in found]), indent=None)
         return
     for image in found:
-        held = _inputs(image, now)
+        held = _files(image, now)
         out.print(f"{image.name}: {len(held)} files", markup=False)
         for path in held if files else []:
             out.print(f"  {path}", markup=False)
@@ -72,26 +72,21 @@ def changed(
 ) -> list[Image]:
     """The images of ``new`` that are built differently than in ``old``, or from changed ``paths``.
 
-    With ``tests`` also the locations that have any of ``paths`` in their folder, or in that of a
-    package that they use.
+    With ``tests`` also the locations that have any of ``paths`` in a folder that they are made of.
     """
     former = {image.name: image.build for image in old}
     return [
         image
         for image in new
         if image.build != former.get(image.name)
-        or any(map(image.is_made_of, paths))
-        or (tests and image.location and any(_is_tested_with(image, path) for path in paths))
+        or any(image.is_made_of(path, tests=tests and image.location != "") for path in paths)
     ]
 
 
-def _is_tested_with(image: Image, path: str) -> bool:
-    return any(is_inside(path, folder) for folder in (image.context, *image.packages))
-
-
-def _inputs(image: Image, files: Files) -> list[str]:
+def _files(image: Image, files: Files) -> list[str]:
     return sorted(filter(image.is_made_of, files.paths))
 
 
 def _entry(image: Image, files: Files, with_files: bool) -> dict[str, Any]:
-    return image.as_json() | ({"files": _inputs(image, files)} if with_files else {})
+    found = {"name": image.name, "location": image.location, "context": image.context}
+    return found | ({"files": _files(image, files)} if with_files else {})
