@@ -102,9 +102,9 @@ def subnets(project: Project) -> list[str]:
 
 def test_each_location_has_a_subnet_of_its_own(project: Project) -> None:
     first = subnets(project)
-    for number in range(60):
+    for number in range(10):
         project = project.with_location(f"location{number}")
-    assert len(set(subnets(project))) == len(first) + 60
+    assert len(set(subnets(project))) == len(first) + 10
     prefix = "${RPC_SUBNETS:-198.18}"
     networks = [ipaddress.ip_network(s.replace(prefix, "198.18")) for s in subnets(project)]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(networks, 2))
@@ -150,23 +150,23 @@ def test_a_workspace_in_another_style(project: Project) -> None:
     assert added.texts["workspace.yaml"].endswith("location_name: b\n# end\n")
     assert added.without_location("b").texts["workspace.yaml"] == style
     flow = {**project.texts, "workspace.yaml": "load_from: [{grpc_server: {location_name: a}}]\n"}
-    with pytest.raises(StackctlError, match="on lines of its own"):
+    with pytest.raises(StackctlError, match="on a line of its own"):
         Project(project.root, flow).with_location("b")
 
 
 @pytest.mark.parametrize(
     ("was", "instead", "reason"),
     [
-        ("--locations=", "--places=", "no line for .*--locations"),
-        ("  secrets:\n    <<", "  passwords:\n    <<", "no line for 'secrets'"),
-        ("services:\n", "services\n", "no line for 'services'"),
+        ("--locations=", "--places=", "nothing in services.migrate.command .* --locations="),
+        ("  secrets:\n    <<", "  passwords:\n    <<", "there is no services.secrets"),
+        ("\nservices:\n", "\nservices\n", "is not valid YAML"),
     ],
 )
 def test_a_file_of_another_shape_is_named(
     project: Project, was: str, instead: str, reason: str
 ) -> None:
     texts = {**project.texts, COMPOSE_FILE: project.texts[COMPOSE_FILE].replace(was, instead)}
-    with pytest.raises(StackctlError, match=f"docker-compose.yml: {reason}"):
+    with pytest.raises(StackctlError, match=f"docker-compose.yml:? {reason}"):
         Project(project.root, texts).with_location("b")
 
 

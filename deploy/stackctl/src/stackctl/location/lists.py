@@ -3,50 +3,41 @@ mode locations.toml."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import MappingNode
 
 from stackctl.errors import StackctlError
-from stackctl.location.lines import Lines
+from stackctl.location.yaml_text import YamlText
 
 
 def add_to_workspace(text: str, name: str) -> str:
     """workspace.yaml with an entry for the location behind the last one."""
-    lines = Lines(text, "workspace.yaml")
-    entries = _entries(lines)
-    last = list(entries.values())[-1]
-    indent = lines.indent(last.start)
-    entry = ["- grpc_server:", f"    host: {name}", "    port: 4000", f"    location_name: {name}"]
-    lines.insert_after(last.stop - 1, "".join(f"{indent}{line}\n" for line in entry))
-    return lines.text
+    file = YamlText(text, "workspace.yaml")
+    last = list(_entries(file).values())[-1]
+    server = f"host: {name}\n    port: 4000\n    location_name: {name}\n"
+    file.add_after(last, last, f"- grpc_server:\n    {server}")
+    return file.edited
 
 
 def remove_from_workspace(text: str, name: str) -> str:
     """workspace.yaml without the location's entry."""
-    lines = Lines(text, "workspace.yaml")
-    entries = _entries(lines)
+    file = YamlText(text, "workspace.yaml")
+    entries = _entries(file)
     if name not in entries:
         raise StackctlError(f"workspace.yaml has no entry for {name!r}")
     if len(entries) == 1:
         raise StackctlError(f"{name!r} is the last code location, and a stack needs one")
-    lines.delete(entries[name])
-    return lines.text
+    file.remove(entries[name], entries[name])
+    return file.edited
 
 
-def _entries(lines: Lines) -> dict[str, range]:
-    """The lines of each location's entry, comments behind it left out."""
-    listed = YAML().load(lines.text)["load_from"]
-    starts = [listed.lc.item(number)[0] for number in range(len(listed))]
-    if not all(lines.get(range(n, n + 1)).lstrip().startswith("- ") for n in starts):
-        raise StackctlError("workspace.yaml: expected an entry per location, on lines of its own")
-    found = {}
-    for entry, start, end in zip(listed, starts, [*starts[1:], lines.all().stop], strict=True):
-        while not re.match(r"\s*[^#\s]", lines.get(range(end - 1, end))):
-            end -= 1
-        found[str(entry["grpc_server"]["location_name"])] = range(start, end)
-    return found
+def _entries(file: YamlText) -> dict[str, MappingNode]:
+    """Each location's entry."""
+    listed = YAML().load(file.text)["load_from"]
+    names = (str(entry["grpc_server"]["location_name"]) for entry in listed)
+    return dict(zip(names, file.items("load_from"), strict=True))
 
 
 def add_to_dg(text: str, name: str) -> str:
@@ -69,15 +60,18 @@ def add_to_settings(text: str, name: str, locations: list[str], *, loader: bool 
     With the ``loader``, with its landing zone, too. The text itself where the lines to put these
     behind are not listed: people may have arranged it otherwise.
     """
-    lines = Lines(text, ".env.example")
     settings = "|".join(f"{location.upper()}_MEMORY" for location in locations)
-    with contextlib.suppress(StackctlError):
-        lines.insert_after(lines.last(rf"#({settings})="), f"#{name.upper()}_MEMORY=1g\n")
+    text = _add_after(text, rf"#({settings})=.*\n", f"#{name.upper()}_MEMORY=1g\n")
     if loader:
-        with contextlib.suppress(StackctlError):
-            zone = f"#{name.upper()}_LANDING_ZONE=s3://landing/{name}\n"
-            lines.insert_after(lines.last(r"#([A-Z0-9_]+_)?LANDING_ZONE="), zone)
-    return lines.text
+        zone = f"#{name.upper()}_LANDING_ZONE=s3://landing/{name}\n"
+        text = _add_after(text, r"#([A-Z0-9_]+_)?LANDING_ZONE=.*\n", zone)
+    return text
+
+
+def _add_after(text: str, line: str, new: str) -> str:
+    """With a new line behind the last one of that form, if there is one."""
+    places = [found.end() for found in re.finditer(f"^{line}", text, re.MULTILINE)]
+    return text[: places[-1]] + new + text[places[-1] :] if places else text
 
 
 def remove_from_settings(text: str, name: str) -> str:
