@@ -7,11 +7,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from stackctl import sbom as contents
-from stackctl import sbom_cli
+from stackctl import sbom
 from stackctl.errors import StackctlError
-from stackctl.sbom import document, url
-from stackctl.sbom_cli import file_name
+from stackctl.sbom import component, document, file_name
 from stackctl.stack import Stack
 
 
@@ -20,6 +18,7 @@ from stackctl.stack import Stack
     [
         ("deb libc6 2.41-12 amd64", "pkg:deb/debian/libc6@2.41-12?arch=amd64"),
         ("deb tzdata 1:2026a-0 all", "pkg:deb/debian/tzdata@1:2026a-0?arch=all"),
+        ("deb libstdc++6 14~1+b1 amd64", "pkg:deb/debian/libstdc%2B%2B6@14~1%2Bb1?arch=amd64"),
         (
             "pypi /app/.venv/lib/python3.13/site-packages/dagster_postgres-0.29.27.dist-info",
             "pkg:pypi/dagster-postgres@0.29.27",
@@ -31,7 +30,7 @@ from stackctl.stack import Stack
     ],
 )
 def test_a_line_is_a_package(line: str, expected: str) -> None:
-    assert str(url(line)) == expected
+    assert component(line)["purl"] == expected
 
 
 @pytest.mark.parametrize(
@@ -39,16 +38,17 @@ def test_a_line_is_a_package(line: str, expected: str) -> None:
 )
 def test_a_line_that_names_no_package_is_an_error(line: str) -> None:
     with pytest.raises(StackctlError, match=r"unexpected line"):
-        url(line)
+        component(line)
 
 
 def test_the_document_is_one_of_its_standard() -> None:
-    found = [url("deb libc6 2.41-12 amd64"), url("pypi /site-packages/dagster-1.13.27.dist-info")]
+    lines = ("deb libc6 2.41-12 amd64", "pypi /site-packages/dagster-1.13.27.dist-info")
+    found = [component(line) for line in lines]
     written = document("stack/elt:live", "sha256:1234", found)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
     read = json.loads(written)
     assert read["metadata"]["component"]["name"] == "stack/elt:live"
-    assert {each["purl"] for each in read["components"]} == {str(each) for each in found}
+    assert read["components"] == found
 
 
 def test_a_file_is_named_by_its_image() -> None:
@@ -67,9 +67,9 @@ def test_each_image_that_the_stack_builds_gets_one(
         "postgres": {"image": "postgres:17"},
     }
     monkeypatch.setattr(Stack, "load", lambda: Stack({"name": "x", "services": services}))
-    monkeypatch.setattr(sbom_cli, "inspect", lambda kind, name: [{"Id": f"sha256:{name}"}])
-    monkeypatch.setattr(contents, "packages", lambda image: [url("deb libc6 2.41-12 amd64")])
-    sbom_cli.sbom(into=tmp_path / "new")
+    monkeypatch.setattr(sbom, "inspect", lambda kind, name: [{"Id": f"sha256:{name}"}])
+    monkeypatch.setattr(sbom, "packages", lambda _: [component("deb libc6 2.41-12 amd64")])
+    sbom.sbom(into=tmp_path / "new")
     written = {path.name: path.read_text() for path in (tmp_path / "new").iterdir()}
     assert written.keys() == {"elt.cdx.json", "control-plane.cdx.json"}
     assert "x/elt:live" in written["elt.cdx.json"]

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from stackctl import image_cli, rotation, sbom_cli, ship_cli, watch_cli
+from stackctl import image_cli, rotation, sbom, ship_cli, watch_cli
 from stackctl.console import complain
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
 from stackctl.location.commands import app as location_app
@@ -30,7 +30,7 @@ for command in (
     ship_cli.releases,
     watch_cli.watch,
     image_cli.images,
-    sbom_cli.sbom,
+    sbom.sbom,
 ):
     app.command()(command)
 app.command("rotate-secrets")(rotation.rotate_secrets)
