@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compose_run_launcher.api_version import API_VERSION
+from compose_run_launcher import API_VERSION
 from compose_run_launcher.engine import Engine
 
 from control_plane import rpc_networks

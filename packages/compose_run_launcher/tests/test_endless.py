@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from compose_run_launcher.endless import Endless
+from compose_run_launcher.threads import Endless
 
 
 class BreaksOnce(Endless):

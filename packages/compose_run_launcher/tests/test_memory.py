@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compose_run_launcher.memory import Memory, may_grow, must_shrink
+from compose_run_launcher.standby import Memory, may_grow, must_shrink
 
 
 def test_what_the_kernel_says(tmp_path: Path) -> None:

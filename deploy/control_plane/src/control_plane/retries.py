@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from compose_run_launcher.endless import Endless
+from compose_run_launcher.threads import Endless
 from compose_run_launcher.losses import Decision, Fault, decide
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 

@@ -18,7 +18,7 @@ import docker
 import docker.errors
 import docker.utils
 import requests.exceptions
-from compose_run_launcher.api_version import API_VERSION
+from compose_run_launcher import API_VERSION
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_fixed
 
 _READY = Path("/tmp/joined")  # noqa: S108  # in a container of its own

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from compose_run_launcher.endless import Endless
+from compose_run_launcher.threads import Endless
 
 from control_plane.files import replace
 from control_plane.internals.daemon import (

@@ -12,7 +12,7 @@ import os
 import time
 from pathlib import Path
 
-from compose_run_launcher.endless import Endless
+from compose_run_launcher.threads import Endless
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from control_plane.runs import location_of

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compose_run_launcher.launcher import ComposeRunLauncher
 
-__all__ = ["ComposeRunLauncher"]
+__all__ = ["API_VERSION", "ComposeRunLauncher"]
+
+API_VERSION = "1.45"
+"""Docker Engine's API as this package speaks it: that of Engine 26, the oldest that the stack runs on.
+
+The gateway sends the same one (deploy/gateway/docker). The engine's own could be newer, and answer
+the same question otherwise.
+"""
 
 
 def __getattr__(name: str) -> Any:

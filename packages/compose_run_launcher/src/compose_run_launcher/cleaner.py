@@ -14,7 +14,7 @@ from requests.exceptions import RequestException
 
 from compose_run_launcher.engine import Engine, RunContainerState
 from compose_run_launcher.explanation import ended_at
-from compose_run_launcher.watch import Watch
+from compose_run_launcher.threads import Endless
 
 _PAUSE_S = 5
 # A run process writes its last event a moment before it ends.
@@ -36,11 +36,12 @@ class Grace:
         return timedelta(seconds=self.failed_s if failed else self.succeeded_s)
 
 
-class Cleaner(Watch):
+class Cleaner(Endless):
     """Looks at this stack's run containers every few seconds; touches no others."""
 
     def __init__(self, engine: Engine, instance: DagsterInstance, grace: Grace) -> None:
-        super().__init__("cleaner", engine)
+        super().__init__("cleaner")
+        self._engine = engine
         self._instance = instance
         self._grace = grace
         self._over_since: dict[str, float] = {}
@@ -51,7 +52,7 @@ class Cleaner(Watch):
     def follow(self) -> None:
         """One look, and a pause."""
         # A standby worker without a run is its pool's.
-        containers = [container for container in self.engine.run_containers() if container.run_id]
+        containers = [container for container in self._engine.run_containers() if container.run_id]
         self._stop_leftovers([container for container in containers if container.running])
         ended = [container for container in containers if container.state in {"exited", "dead"}]
         self._due = {c.id: self._due.get(c.id) or self._due_of(c) for c in ended}
@@ -66,7 +67,7 @@ class Cleaner(Watch):
         time.sleep(_PAUSE_S)
 
     def _due_of(self, listed: RunContainerState) -> datetime:
-        container = self.engine.container(listed.id)
+        container = self._engine.container(listed.id)
         end = ended_at(container) if container else None
         if container is None or end is None:
             return datetime.now(UTC)
@@ -100,7 +101,7 @@ class Cleaner(Watch):
     def _stop_one(self, container: RunContainerState, run: DagsterRun | None) -> None:
         text = f"Container {container.id[:12]} went on after its run had ended, and was stopped."
         try:
-            self.engine.stop(container.id)
+            self._engine.stop(container.id)
             logger.warning("run %s: %s", container.run_id, text)
             if run is not None:
                 self._instance.report_engine_event(text, run)
@@ -121,7 +122,7 @@ class Cleaner(Watch):
         if run is not None and not run.is_finished:
             return
         try:
-            self.engine.remove(container.id)
+            self._engine.remove(container.id)
         except (DockerException, RequestException) as error:
             # One that cannot be removed now must not keep the others.
             logger.warning("container %s is not removed: %s", container.id[:12], error)

@@ -13,8 +13,8 @@ import docker.errors
 import docker.utils
 import requests.exceptions
 
+from compose_run_launcher import API_VERSION
 from compose_run_launcher import labels as label
-from compose_run_launcher.api_version import API_VERSION
 from compose_run_launcher.internals import update_container
 from compose_run_launcher.service_copy import RunContainer
 

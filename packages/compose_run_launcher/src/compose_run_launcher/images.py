@@ -9,6 +9,7 @@ server claims. The tag outlives the service, and keeps the image from being prun
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from compose_run_launcher import labels
 from compose_run_launcher.belongs import repositories, repository_of
 from compose_run_launcher.engine import Engine
 from compose_run_launcher.release import Releases
+from compose_run_launcher.threads import Endless
 
 logger = logging.getLogger(__name__)
 
@@ -76,3 +78,27 @@ def is_of(image: str, location: str, service: Mapping[str, Any], project: str) -
 def _is_ours(image: str, project: str) -> bool:
     """Whether this stack built the image itself; others may be had from a registry."""
     return image.startswith(f"{project}/")
+
+
+class ReleaseWatch(Endless):
+    """Gives every release that goes live its lasting name, before a run of it has to wait.
+
+    A run that is queued behind a limit keeps the release that it was created with, even when
+    its location is rebuilt meanwhile; so the image must be named when its server becomes
+    healthy, and not only when the first run of it is launched.
+    """
+
+    def __init__(self, engine: Engine, releases: Releases) -> None:
+        super().__init__("release-watch")
+        self._engine = engine
+        self._releases = releases
+
+    def follow(self) -> None:
+        """Pin the images of all code locations, then of each that becomes healthy."""
+        since = time.time()
+        for container in self._engine.code_locations():
+            pin(self._engine, container, self._releases)
+        for container_id in self._engine.healthy_code_locations(since):
+            healthy = self._engine.container(container_id)
+            if healthy is not None:
+                pin(self._engine, healthy, self._releases)

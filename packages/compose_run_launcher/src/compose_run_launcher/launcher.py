@@ -25,7 +25,7 @@ from compose_run_launcher.belongs import serialized
 from compose_run_launcher.cleaner import Cleaner, Grace
 from compose_run_launcher.engine import Engine, may_pass
 from compose_run_launcher.explanation import LOG_LINES, ended_at
-from compose_run_launcher.images import ImageUnavailable
+from compose_run_launcher.images import ImageUnavailable, ReleaseWatch
 from compose_run_launcher.internals import (
     DOCKER_CONTAINER_ID_TAG,
     CheckRunHealthResult,
@@ -45,7 +45,6 @@ from compose_run_launcher.run_watch import RunWatch
 from compose_run_launcher.standby import StandbyPool
 from compose_run_launcher.standby_worker import WorkerMaker
 from compose_run_launcher.start_watch import StartWatch
-from compose_run_launcher.watch import ReleaseWatch
 from compose_run_launcher.worker import is_away
 
 logger = logging.getLogger(__name__)

@@ -22,10 +22,11 @@ from compose_run_launcher.internals import DOCKER_CONTAINER_ID_TAG, DOCKER_IMAGE
 from compose_run_launcher.limits import Limits, limits
 from compose_run_launcher.limits import apply as apply_limits
 from compose_run_launcher.limits import changes as limit_changes
-from compose_run_launcher.locks import Locks
 from compose_run_launcher.release import Release, Releases
 from compose_run_launcher.service_copy import run_container
 from compose_run_launcher.standby import StandbyPool
+from compose_run_launcher.standby_worker import Standby
+from compose_run_launcher.threads import Locks
 from compose_run_launcher.worker import handover_tags
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Launches:
     def launch(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Give the run a container. ``command`` is for one that is made for it."""
         with self._locks.of(run.run_id):
-            self._launch(run, image, command, cold=False)
+            self._launch(run, image, command)
 
     def launch_again(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Finish a launch that somebody began, if nothing of the run has been executed yet."""
@@ -66,8 +67,9 @@ class Launches:
             worker = self._engine.container_of(run.run_id)
             if not self._is_starting(run):
                 return
-            if worker is None or self._discard_unused(run, worker["Id"]):
-                self._launch(run, image, command, cold=True)
+            if worker is not None:
+                self._end_unused(run, worker["Id"])
+            self._launch(run, image, command, cold=True)
 
     def is_launching(self, run_id: str) -> bool:
         """Whether a thread of this process is at work on the run's container."""
@@ -78,27 +80,42 @@ class Launches:
         with self._locks.of(run.run_id):
             container = self._engine.container_of(run.run_id)
             if container is not None and self._is_starting(run):
-                self._discard_unused(run, container["Id"])
+                self._end_unused(run, container["Id"])
 
     def resume(self, run: DagsterRun, image: str, command: Sequence[str]) -> None:
         """Give the run another container, in place of the one that it has lost."""
         former = run.tags.get(DOCKER_CONTAINER_ID_TAG, "")
         name = f"{labels.run_name(self._engine.project, run.run_id)}-after-{former[:12]}"
         with self._locks.of(run.run_id):
-            if not self._is_under_way(run, self._engine.container(name)):
-                services = self._services(run)
-                self._refuse_what_does_not_belong(run, image, services)
-                self._make(run, image, command, name, services)
+            self._launch(run, image, command, name, cold=True)
 
-    def _launch(self, run: DagsterRun, image: str, command: Sequence[str], cold: bool) -> None:
-        name = labels.run_name(self._engine.project, run.run_id)
-        if self._is_under_way(run, self._engine.container(name)):
-            return
+    def _launch(
+        self,
+        run: DagsterRun,
+        image: str,
+        command: Sequence[str],
+        name: str | None = None,
+        *,
+        cold: bool = False,
+    ) -> None:
+        """Give the run a container of this name, by default the run's; go on with one that is."""
+        name = name or labels.run_name(self._engine.project, run.run_id)
+        former = self._engine.container(name)
+        if former is not None:
+            self._go_on_with(run, former)
+            if self._engine.container(name) is not None:
+                return
         services = self._services(run)
         self._refuse_what_does_not_belong(run, image, services)
-        if not cold and self._hand_over_to_any(run, image, name, services):
-            return
-        self._make(run, image, command, name, services)
+        service, _ = self._service_to_copy(location_of(run), services)
+        granted = limits(run.tags, service)
+        ids = [service["Id"] for service in services]
+        standby = None if cold or self.pool is None else self.pool.take(image, ids)
+        if standby is not None:
+            self._hand_over_to(standby, run, name, granted)
+            if self._engine.container(name) is not None:
+                return
+        self._make(run, image, command, name, services, granted)
 
     def _refuse_what_does_not_belong(
         self, run: DagsterRun, image: str, services: list[dict[str, Any]]
@@ -132,57 +149,50 @@ class Launches:
             return next((one for one in asked if one and one.image == image), contract)
         return contract
 
-    def _is_under_way(self, run: DagsterRun, container: dict[str, Any] | None) -> bool:
-        """Go on with a launch that got as far as ``container``; False if it has to start again."""
-        if container is None:
-            return False
-        if container["State"]["Status"] == "created":
-            # Whoever made it may not have come to join its networks, or to tell the run of it.
-            return not self._discard_unused(run, container["Id"])
+    def _go_on_with(self, run: DagsterRun, container: dict[str, Any]) -> None:
+        """Go on with a launch that got as far as ``container``, or remove that, unused."""
+        container_id, state = container["Id"], container["State"]
         is_standby = labels.TICKET in container["Config"]["Labels"]
-        if not is_standby or not self._is_starting(run):
-            return True
-        if not container["State"]["Running"]:
-            return not self._discard_unused(run, container["Id"])
-        try:
-            tags = commands.handover_tags(container, run.run_id)
-        except ValueError as error:
-            logger.warning("standby worker %s is not used: %s", container["Id"][:12], error)
-            return not self._discard_unused(run, container["Id"])
-        service, _ = self._service_to_copy(location_of(run), self._services(run))
-        granted = limits(run.tags, service)
-        return self._hand_over(run, container["Id"], tags, container["Config"]["Image"], granted)
+        if state["Status"] == "created":
+            # Whoever made it may not have come to join its networks, or to tell the run of it.
+            self._end_unused(run, container_id)
+        elif is_standby and self._is_starting(run):
+            try:
+                tags = commands.handover_tags(container, run.run_id) if state["Running"] else None
+            except ValueError as error:
+                logger.warning("standby worker %s is not used: %s", container_id[:12], error)
+                tags = None
+            if tags is None:
+                self._end_unused(run, container_id)
+                return
+            service, _ = self._service_to_copy(location_of(run), self._services(run))
+            granted = limits(run.tags, service)
+            self._hand_over(run, container_id, tags, container["Config"]["Image"], granted)
 
     def _is_starting(self, run: DagsterRun) -> bool:
         """Whether nothing of the run has been executed: Dagster says so before it begins."""
         now = self._instance.get_run_by_id(run.run_id)
         return now is not None and now.status == DagsterRunStatus.STARTING
 
-    def _hand_over_to_any(
-        self, run: DagsterRun, image: str, name: str, services: list[dict[str, Any]]
-    ) -> bool:
-        """Whether a standby worker took the run."""
-        service, _ = self._service_to_copy(location_of(run), services)
-        granted = limits(run.tags, service)
-        standby = self.pool and self.pool.take(image, [service["Id"] for service in services])
-        if not standby or not self.pool:
-            return False
+    def _hand_over_to(self, standby: Standby, run: DagsterRun, name: str, granted: Limits) -> None:
+        """Give the run to a standby worker that was taken; one that cannot be had is forgotten."""
         try:
             self._engine.rename(standby.id, name)
         except (APIError, RequestException) as error:
             # The pool removes it, unless it bears the run's name in spite of the answer.
-            self.pool.forget(standby)
+            if self.pool is not None:
+                self.pool.forget(standby)
             if may_pass(error):
                 raise
             logger.warning("standby worker %s is not used: %s", standby.id[:12], error)
-            return False
+            return
         tags = handover_tags(standby.ticket, standby.key, run.run_id)
-        return self._hand_over(run, standby.id, tags, image, granted)
+        self._hand_over(run, standby.id, tags, standby.image, granted)
 
     def _hand_over(
         self, run: DagsterRun, worker_id: str, tags: dict[str, str], image: str, granted: Limits
-    ) -> bool:
-        """Give the run to the worker that bears its name; False when that is gone, unused."""
+    ) -> None:
+        """Give the run to the worker that bears its name, or remove that, unused."""
         try:
             self._engine.update(worker_id, limit_changes(granted))
             self._say(run, "Handing the run to standby worker", worker_id, image, granted, tags)
@@ -191,16 +201,13 @@ class Launches:
             if may_pass(error):
                 raise
             logger.warning("standby worker %s is not used: %s", worker_id[:12], error)
-            return not self._discard_unused(run, worker_id)
-        return True
+            self._end_unused(run, worker_id)
 
-    def _discard_unused(self, run: DagsterRun, worker_id: str) -> bool:
+    def _end_unused(self, run: DagsterRun, worker_id: str) -> None:
         """End a worker; remove it if it had not begun with the run, so that another one can."""
         self._engine.end(worker_id)
-        if not self._is_starting(run):
-            return False
-        self._engine.discard(worker_id)
-        return True
+        if self._is_starting(run):
+            self._engine.discard(worker_id)
 
     def _make(
         self,
@@ -209,11 +216,11 @@ class Launches:
         command: Sequence[str],
         name: str,
         services: list[dict[str, Any]],
+        granted: Limits,
     ) -> None:
         """A container of the run's own, from its location's service."""
         location = location_of(run)
         service, service_image = self._service_to_copy(location, services)
-        granted = limits(run.tags, service)
         images.ensure(self._engine, image, location, services, self.releases)
         container = run_container(
             service,

@@ -11,11 +11,11 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from compose_run_launcher import labels
 from compose_run_launcher.engine import Engine, RunContainerState
 from compose_run_launcher.run_ends import IN_CONTAINER, RunEnds
-from compose_run_launcher.watch import Watch
+from compose_run_launcher.threads import Endless
 from compose_run_launcher.worker import REFUSED
 
 
-class RunWatch(Watch):
+class RunWatch(Endless):
     """Follows the ends of run containers; begins with a look at all runs that should be alive."""
 
     def __init__(
@@ -25,7 +25,8 @@ class RunWatch(Watch):
         ends: RunEnds,
         launch_again: Callable[[DagsterRun], None],
     ) -> None:
-        super().__init__("run-watch", engine)
+        super().__init__("run-watch")
+        self._engine = engine
         self._instance = instance
         self._ends = ends
         self._launch_again = launch_again
@@ -34,14 +35,14 @@ class RunWatch(Watch):
         """Settle what ended while nobody watched, then each end as it comes."""
         since = time.time()
         self._catch_up()
-        for container_id in self.engine.ended_runs(since):
+        for container_id in self._engine.ended_runs(since):
             self._settle_by_id(container_id)
 
     def _catch_up(self) -> None:
         # Runs first: the container of one that is here has been made by the time of the listing.
         runs = self._instance.get_runs(RunsFilter(statuses=list(IN_CONTAINER)))
         containers: dict[str, list[RunContainerState]] = {}
-        for container in self.engine.run_containers():
+        for container in self._engine.run_containers():
             containers.setdefault(container.run_id, []).append(container)
         for run in runs:
             mine = containers.get(run.run_id, [])
@@ -63,11 +64,11 @@ class RunWatch(Watch):
 
     def settle(self, container: Mapping[str, Any]) -> bool:
         """End the run of a container that has ended; whether it is over now."""
-        run_id = self.engine.run_of(container)
+        run_id = self._engine.run_of(container)
         run = self._instance.get_run_by_id(run_id) if run_id else None
         if run is None or run.status not in IN_CONTAINER:
             return True
-        if any(other.running for other in self.engine.run_containers(run_id=run.run_id)):
+        if any(other.running for other in self._engine.run_containers(run_id=run.run_id)):
             return False
         standby = labels.TICKET in container["Config"]["Labels"]
         refused = container["State"]["ExitCode"] == REFUSED
@@ -79,6 +80,6 @@ class RunWatch(Watch):
         return True
 
     def _settle_by_id(self, container_id: str) -> None:
-        container = self.engine.container(container_id)
+        container = self._engine.container(container_id)
         if container is not None:
             self.settle(container)

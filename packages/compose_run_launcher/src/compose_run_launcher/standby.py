@@ -11,6 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from docker.errors import DockerException
@@ -19,9 +21,8 @@ from compose_run_launcher import labels
 from compose_run_launcher.engine import Engine
 from compose_run_launcher.images import ImageUnavailable
 from compose_run_launcher.limits import BadLimit
-from compose_run_launcher.memory import Memory, may_grow, must_shrink
 from compose_run_launcher.standby_worker import Standby, WorkerMaker
-from compose_run_launcher.watch import Watch
+from compose_run_launcher.threads import Endless
 from compose_run_launcher.worker import READY
 
 _PAUSE_S = 5.0
@@ -36,15 +37,18 @@ _MAX_WARMING_S = 180.0
 _MAX_IDLE_S = 3600.0
 _FIRST_BACKOFF_S = 10.0
 _MAX_BACKOFF_S = 300.0
+# A pool that fills up at the very amount at which it shrinks would do both for ever.
+_GROW_FACTOR = 1.5
 
 logger = logging.getLogger(__name__)
 
 
-class StandbyPool(Watch):
+class StandbyPool(Endless):
     """Keeps as many standby workers as each location's label says."""
 
     def __init__(self, engine: Engine, maker: WorkerMaker, min_free_percent: int) -> None:
-        super().__init__("standby-pool", engine)
+        super().__init__("standby-pool")
+        self._engine = engine
         self._maker = maker
         self._min_free_percent = min_free_percent
         self._guard = threading.Lock()
@@ -82,7 +86,7 @@ class StandbyPool(Watch):
             idle = self._ready + self._warming
             self._ready, self._warming = [], []
         for standby in idle:
-            self.engine.discard(standby.id)
+            self._engine.discard(standby.id)
 
     def follow(self) -> None:
         """One look at services and workers, and a pause."""
@@ -92,7 +96,7 @@ class StandbyPool(Watch):
         if time.monotonic() >= self._next_round:
             self._look_at_containers()
             self._next_round = time.monotonic() + _PAUSE_S
-        services = {service["Id"]: service for service in self.engine.list_code_locations()}
+        services = {service["Id"]: service for service in self._engine.list_code_locations()}
         self._retire_unwanted(services)
         memory = Memory.now()
         if must_shrink(memory, self._min_free_percent):
@@ -135,14 +139,14 @@ class StandbyPool(Watch):
 
     def _look_at_containers(self) -> None:
         """Workers that have ended, and those that an earlier process left."""
-        listed = self.engine.standby_containers()
+        listed = self._engine.standby_containers()
         idle = {standby.id: standby for standby in self._idle()}
         self._taken &= {container.id for container in listed}
         for container in listed:
             if container.run_id or container.id in self._taken:
                 continue
             if container.id not in idle:
-                self.engine.discard(container.id)
+                self._engine.discard(container.id)
             elif container.state in {"exited", "dead"}:
                 self._give_up(idle[container.id], "it has ended")
         for gone in idle.keys() - {container.id for container in listed}:
@@ -187,7 +191,7 @@ class StandbyPool(Watch):
 
     def _last_log(self, standby: Standby) -> str:
         try:
-            return self.engine.log(standby.id, 20)
+            return self._engine.log(standby.id, 20)
         except DockerException as error:
             return str(error)
 
@@ -199,10 +203,44 @@ class StandbyPool(Watch):
                 return
             workers.remove(standby)
         logger.info("standby worker %s of %s goes: %s", standby.id[:12], standby.location, why)
-        self.engine.discard(standby.id)
+        self._engine.discard(standby.id)
 
 
 def _wanted(service: dict[str, Any] | None) -> int:
     """How many workers a listed service wants; none when it is gone or says nothing."""
     text = service["Labels"].get(labels.STANDBY_WORKERS, "") if service else ""
     return int(text) if text.isdecimal() else 0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of the host's memory: what programs can still get, and all of it."""
+
+    available: int
+    total: int
+
+    @classmethod
+    def now(cls, source: Path = Path("/proc/meminfo")) -> Memory:
+        """As the kernel says; a container sees its host's."""
+        fields = dict(line.split(":", 1) for line in source.read_text().splitlines())
+        return cls(_bytes(fields["MemAvailable"]), _bytes(fields["MemTotal"]))
+
+    @property
+    def free_percent(self) -> float:
+        """The share that is available."""
+        return 100 * self.available / self.total
+
+
+def must_shrink(memory: Memory, min_free_percent: float) -> bool:
+    """Whether workers that wait have to give their memory back."""
+    return memory.free_percent < min_free_percent
+
+
+def may_grow(memory: Memory, min_free_percent: float) -> bool:
+    """Whether there is room for more of them."""
+    return memory.free_percent >= min(100.0, _GROW_FACTOR * min_free_percent)
+
+
+def _bytes(text: str) -> int:
+    number, _, _unit = text.strip().partition(" ")
+    return int(number) * 1024

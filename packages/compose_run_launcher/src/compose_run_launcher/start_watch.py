@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from compose_run_launcher.engine import Engine, RunContainerState
-from compose_run_launcher.watch import Watch
+from compose_run_launcher.threads import Endless
 
 _PAUSE_S = 2.0
 # All that a standby worker has to do is read the run from the database, and all that a launch has
@@ -19,7 +19,7 @@ _PATIENCE_S = 20.0
 logger = logging.getLogger(__name__)
 
 
-class StartWatch(Watch):
+class StartWatch(Endless):
     """Looks at the runs that are starting.
 
     ``is_launching`` says whether a run is being launched at this moment. ``go_on_with`` finishes a
@@ -35,7 +35,8 @@ class StartWatch(Watch):
         go_on_with: Callable[[DagsterRun, list[RunContainerState]], None],
         take_back: Callable[[DagsterRun], None],
     ) -> None:
-        super().__init__("start-watch", engine)
+        super().__init__("start-watch")
+        self._engine = engine
         self._instance = instance
         self._is_launching = is_launching
         self._go_on_with = go_on_with
@@ -56,7 +57,7 @@ class StartWatch(Watch):
         time.sleep(_PAUSE_S)
 
     def _look_at(self, run: DagsterRun) -> None:
-        containers = self.engine.run_containers(run_id=run.run_id)
+        containers = self._engine.run_containers(run_id=run.run_id)
         if any(container.running and container.ticket for container in containers):
             logger.warning("run %s: its standby worker does not begin; it starts cold", run.run_id)
             self._take_back(run)
