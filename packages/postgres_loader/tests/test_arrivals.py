@@ -7,12 +7,12 @@ from arriving import NOON, TODAY, file, look
 from shop import CUSTOMERS, ORDERS
 
 from postgres_loader.arrivals import Cursor, CursorError, Plan, Request
-from postgres_loader.landing_files import Place
+from postgres_loader.landing_files import Extent
 from postgres_loader.landing_zone import FileInfo
 
 
 def asked(found: Plan) -> list[tuple[str, list[str]]]:
-    return [(r.place.label, [file.name for file in r.files]) for r in found.requests]
+    return [(r.extent.label, [file.name for file in r.files]) for r in found.requests]
 
 
 def test_the_first_look_takes_what_is_there_and_the_second_nothing() -> None:
@@ -104,17 +104,17 @@ def test_requests_are_capped_and_the_longest_waiting_go_first(whole: bool) -> No
         found = look(cursor, *files, whole=whole, limit=10)
         assert len(found.requests) == expected
         assert len(found.postponed) == 25 - len(taken) - expected
-        taken += [request.place.day for request in found.requests]
+        taken += [request.extent.day for request in found.requests]
         cursor = found.cursor
     assert taken == days[::-1]
 
 
 def test_run_keys_are_the_same_for_the_same_versions_only() -> None:
-    def key(*files: FileInfo, place: Place | None = None) -> str:
-        return Request(place or Place(ORDERS, TODAY), files).run_key
+    def key(*files: FileInfo, extent: Extent | None = None) -> str:
+        return Request(extent or Extent(ORDERS, TODAY), files).run_key
 
     a, b = file("a", "1"), file("b", "1")
-    assert key(file("orders.csv", "7"), place=Place(ORDERS, None)) == "orders: orders.csv@7"
+    assert key(file("orders.csv", "7"), extent=Extent(ORDERS, None)) == "orders: orders.csv@7"
     assert key(a, b) == key(b, a)
     different = [
         key(a),
@@ -122,8 +122,8 @@ def test_run_keys_are_the_same_for_the_same_versions_only() -> None:
         key(a, b),
         key(a, file("b", "2")),
         key(a, b, file("c")),
-        key(a, place=Place(CUSTOMERS, None)),
-        key(a, place=Place(ORDERS, TODAY + timedelta(days=1))),
+        key(a, extent=Extent(CUSTOMERS, None)),
+        key(a, extent=Extent(ORDERS, TODAY + timedelta(days=1))),
     ]
     assert len(set(different)) == len(different)
     assert key(a, b).startswith("orders 2025-06-01: 2 files@")

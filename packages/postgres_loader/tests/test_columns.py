@@ -41,7 +41,7 @@ def test_new_columns(warehouse: PostgresResource, load_file: LoadFile, suffix: s
         load_file(name, content, REFUSING)
     for _ in range(2):  # once directly, once merged
         result = load_file(name, content)
-        assert (result.new_columns, result.added_columns) == (("origin", "x y"), ())
+        assert (result.undeclared, result.added_columns) == (("origin", "x y"), ())
         assert rows(warehouse) == OLD_ROWS
     added = load_file(name, content, ADDING)
     assert added.added_columns == ("origin", "x y")
@@ -72,7 +72,7 @@ def test_new_columns_of_a_new_table_with_bad_rows(
 
 def test_names_that_no_column_can_have(load_file: LoadFile) -> None:
     content = f"id,name,weight_g,picked_at,{'x' * 64}\n1,a,1,,5\n".encode()
-    assert load_file("fruit.csv", content).new_columns == ("x" * 64,)
+    assert load_file("fruit.csv", content).undeclared == ("x" * 64,)
     with pytest.raises(BadInput, match="no column can be added under the name"):
         load_file("fruit.csv", content, ADDING)
 
@@ -83,7 +83,7 @@ def test_a_column_without_a_name_is_called_by_its_place(
 ) -> None:
     content = f"id,name,{name},weight_g,picked_at\n1,a,5,1,\n".encode()
     result = load_file("fruit.csv", content)
-    assert result.new_columns == ("column 3 (no name)",)
+    assert result.undeclared == ("column 3 (no name)",)
     load_metadata(FRUIT, result, 1)
     assert "does not declare were left out: column 3 (no name)" in caplog.text
     for new_columns in ("add", "refuse"):
@@ -94,7 +94,7 @@ def test_a_column_without_a_name_is_called_by_its_place(
 
 def test_commas_at_the_end_of_each_line(load_file: LoadFile) -> None:
     content = b"id,name,weight_g,picked_at,,\n1,a,5,,,\n"
-    found = load_file("fruit.csv", content).new_columns
+    found = load_file("fruit.csv", content).undeclared
     assert found == ("column 5 (no name)", "column 6 (no name)")
     with pytest.raises(BadInput, match="line 1: columns 5, 6 have no name"):
         load_file("fruit.csv", content, ADDING)

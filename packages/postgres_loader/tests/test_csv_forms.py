@@ -325,4 +325,4 @@ def test_the_header_is_read_as_declared() -> None:
     writer = csv.writer(content, delimiter="|", quotechar="'", quoting=csv.QUOTE_ALL)
     writer.writerow(["id", "na|me", "it's", *FRUIT.column_names[1:]])
     source = CsvSource("f", io.BytesIO(content.getvalue().encode()), table)
-    assert source.new_columns == ("na|me", "it's")
+    assert source.undeclared == ("na|me", "it's")

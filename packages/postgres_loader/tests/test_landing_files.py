@@ -6,7 +6,7 @@ import pytest
 from shop import CUSTOMERS, LANDING_TABLES, ORDERS, PRODUCTS
 
 from postgres_loader.errors import LandingZoneError
-from postgres_loader.landing_files import Part, Place, classify, parts
+from postgres_loader.landing_files import Part, Extent, classify, parts
 from postgres_loader.sources import SUFFIXES
 
 DAY = date(2025, 1, 31)
@@ -14,20 +14,20 @@ DAY = date(2025, 1, 31)
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
-    ("stem", "place"),
+    ("stem", "extent"),
     [
-        ("customers", Place(CUSTOMERS, None)),
-        ("products", Place(PRODUCTS, None)),
-        ("orders", Place(ORDERS, None)),
-        ("orders_2025-01-31", Place(ORDERS, DAY)),
-        ("orders_2025-01-31_north", Place(ORDERS, DAY)),
-        ("orders_2025-01-31_2025-02-01", Place(ORDERS, DAY)),
-        ("orders_2025-01-31_v1.2_é ß", Place(ORDERS, DAY)),
-        ("orders_2024-02-29", Place(ORDERS, date(2024, 2, 29))),
+        ("customers", Extent(CUSTOMERS, None)),
+        ("products", Extent(PRODUCTS, None)),
+        ("orders", Extent(ORDERS, None)),
+        ("orders_2025-01-31", Extent(ORDERS, DAY)),
+        ("orders_2025-01-31_north", Extent(ORDERS, DAY)),
+        ("orders_2025-01-31_2025-02-01", Extent(ORDERS, DAY)),
+        ("orders_2025-01-31_v1.2_é ß", Extent(ORDERS, DAY)),
+        ("orders_2024-02-29", Extent(ORDERS, date(2024, 2, 29))),
     ],
 )
-def test_files_of_tables(stem: str, place: Place, suffix: str) -> None:
-    assert classify(stem + suffix, LANDING_TABLES) == place
+def test_files_of_tables(stem: str, extent: Extent, suffix: str) -> None:
+    assert classify(stem + suffix, LANDING_TABLES) == extent
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_a_table_whose_name_begins_with_another_s() -> None:
     assert [classify(name, [CUSTOMERS]) for name in names] == [None, None]
 
 
-def test_a_place_is_told_by_its_label() -> None:
-    assert Place(ORDERS, None).label == "orders"
-    assert Place(ORDERS, DAY).label == "orders 2025-01-31"
-    assert Place(ORDERS, date(2024, 12, 31)).is_before_its_table
-    assert not Place(ORDERS, date(2025, 1, 1)).is_before_its_table
-    assert not Place(ORDERS, None).is_before_its_table
-    assert not Place(CUSTOMERS, None).is_before_its_table
+def test_an_extent_is_told_by_its_label() -> None:
+    assert Extent(ORDERS, None).label == "orders"
+    assert Extent(ORDERS, DAY).label == "orders 2025-01-31"
+    assert Extent(ORDERS, date(2024, 12, 31)).is_before_its_table
+    assert not Extent(ORDERS, date(2025, 1, 1)).is_before_its_table
+    assert not Extent(ORDERS, None).is_before_its_table
+    assert not Extent(CUSTOMERS, None).is_before_its_table
 
 
 NEIGHBOURS = ["customers.csv", "orders_2025-02-30.csv", "readme.txt"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from postgres_loader.errors import LoaderError
-from postgres_loader.landing_files import Place, classify
+from postgres_loader.landing_files import Extent, classify
 from postgres_loader.landing_zone import FileInfo
 from postgres_loader.tables import Table
 
@@ -57,7 +57,7 @@ class Cursor:
 class Request:
     """A run that loads a table, or one day of it, because of `files`."""
 
-    place: Place
+    extent: Extent
     files: tuple[FileInfo, ...]
 
     @property
@@ -65,9 +65,9 @@ class Request:
         """The same for the same versions of the same files, and for no others."""
         files = sorted((file.name, file.version) for file in self.files)
         if len(files) == 1:
-            return f"{self.place.label}: {'@'.join(files[0])}"
+            return f"{self.extent.label}: {'@'.join(files[0])}"
         digest = hashlib.blake2b(json.dumps(files).encode(), digest_size=16).hexdigest()
-        return f"{self.place.label}: {len(files)} files@{digest}"
+        return f"{self.extent.label}: {len(files)} files@{digest}"
 
     @property
     def waits_since(self) -> datetime:
@@ -110,10 +110,10 @@ def plan(
     """
     found = Plan()
     done, seen = set(), set()
-    ready: dict[Place, list[FileInfo]] = {}
+    ready: dict[Extent, list[FileInfo]] = {}
     for file in files:
-        place, mark = classify(file.name, tables), _mark(file.name, file.version)
-        if place is None or place.is_before_its_table:
+        extent, mark = classify(file.name, tables), _mark(file.name, file.version)
+        if extent is None or extent.is_before_its_table:
             # By name alone, so that a log file that goes on growing is told once, too.
             mark = _mark(file.name, "")
             if mark not in cursor.done:
@@ -124,11 +124,11 @@ def plan(
         elif not files_are_whole and mark not in cursor.seen:
             seen.add(mark)
             found.growing.append(file.name)
-        elif place.day is not None and place.day > last_day:
+        elif extent.day is not None and extent.day > last_day:
             seen.add(mark)
             found.early.append(file.name)
         else:
-            ready.setdefault(place, []).append(file)
+            ready.setdefault(extent, []).append(file)
     requests = sorted(_requests(ready), key=lambda request: request.waits_since)
     found.requests, found.postponed = requests[:limit], requests[limit:]
     done |= _marks(found.requests)
@@ -137,13 +137,13 @@ def plan(
     return found
 
 
-def _requests(ready: dict[Place, list[FileInfo]]) -> Iterator[Request]:
-    for place in ready:
-        if place.day is not None and Place(place.table, None) not in ready:
-            yield Request(place, tuple(ready[place]))
-        elif place.day is None:
-            of_table = [ready[other] for other in ready if other.table == place.table]
-            yield Request(place, tuple(file for files in of_table for file in files))
+def _requests(ready: dict[Extent, list[FileInfo]]) -> Iterator[Request]:
+    for extent in ready:
+        if extent.day is not None and Extent(extent.table, None) not in ready:
+            yield Request(extent, tuple(ready[extent]))
+        elif extent.day is None:
+            of_table = [ready[other] for other in ready if other.table == extent.table]
+            yield Request(extent, tuple(file for files in of_table for file in files))
 
 
 def _mark(name: str, version: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from psycopg2 import errors, sql
 from psycopg2.extensions import cursor as Cursor
@@ -19,58 +19,49 @@ OpenSource = Callable[[], AbstractContextManager[CopySource]]
 _GATHERED = {"staging": "gathered", "spared": "gathered_spared"}
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """What became of all sources: as for one, and the bytes and undeclared names of each."""
-
-    staged: Staged
-    bytes_read: int
-    new_columns: tuple[str, ...]
-
-
 def gather(
     cursor: Cursor,
     target: sql.Identifier,
     table: Table,
     sources: Sequence[OpenSource],
     stage_one: Callable[[CopySource], Staged],
-) -> Gathered:
+) -> Staged:
     """Open one source after the other, and stage all of them.
 
     Raises BadInput when a key is in two of them, ValueError when there are none, and what staging
     one raises.
     """
-    gathered: Gathered | None = None
+    gathered: Staged | None = None
     for open_source in sources:
         if gathered:
-            _rename(cursor, target, gathered.staged, _GATHERED)
+            _rename(cursor, target, gathered, _GATHERED)
         with open_source() as source:
-            staged = stage_one(source)
-            one = Gathered(staged, source.bytes_read, source.new_columns)
-        gathered = _together(cursor, target, table, gathered, one, source.uri) if gathered else one
+            one = stage_one(source)
+            one = replace(one, bytes_read=source.bytes_read, undeclared=source.undeclared)
+        gathered = _add(cursor, target, table, gathered, one, source.uri) if gathered else one
     if gathered is None:
         raise ValueError(f"{table.name} has no source to load from")
     return gathered
 
 
-def _together(
+def _add(
     cursor: Cursor,
     target: sql.Identifier,
     table: Table,
-    before: Gathered,
-    new: Gathered,
+    before: Staged,
+    new: Staged,
     uri: str,
-) -> Gathered:
+) -> Staged:
     """Add what is staged now to what was put aside, and put both in its place."""
-    extra = tuple(dict.fromkeys(before.staged.extra + new.staged.extra))
+    extra = tuple(dict.fromkeys(before.extra + new.extra))
     # Lines count within a file.
     statement = sql.SQL("ALTER TABLE {} DROP IF EXISTS {}")
     cursor.execute(statement.format(related(target, "gathered"), sql.Identifier(LINE)))
-    for name in new.staged.extra:
+    for name in new.extra:
         statement = sql.SQL("ALTER TABLE {} ADD IF NOT EXISTS {} text")
         cursor.execute(statement.format(related(target, "gathered"), sql.Identifier(name)))
     try:
-        _move(cursor, target, "staging", (*table.column_names, *new.staged.extra))
+        _move(cursor, target, "staging", (*table.column_names, *new.extra))
     except errors.UniqueViolation as error:
         key = (error.diag.message_detail or "").partition("=")[2].partition(" already")[0]
         raise BadInput(
@@ -79,20 +70,20 @@ def _together(
             column=", ".join(table.primary_key),
             value=key.strip("()"),
         ) from None
-    if before.staged.spared and new.staged.spared:
+    if before.spared and new.spared:
         _move(cursor, target, "spared", table.primary_key)
-    _rename(cursor, target, before.staged, {put: name for name, put in _GATHERED.items()})
-    staged = replace(
-        new.staged,
-        rows=before.staged.rows + new.staged.rows,
+    _rename(cursor, target, before, {put: name for name, put in _GATHERED.items()})
+    return replace(
+        new,
+        rows=before.rows + new.rows,
         extra=extra,
-        rejected=before.staged.rejected + new.staged.rejected,
-        rejected_rows=(*before.staged.rejected_rows, *new.staged.rejected_rows),
-        spared=before.staged.spared or new.staged.spared,
-        unidentified=before.staged.unidentified + new.staged.unidentified,
+        rejected=before.rejected + new.rejected,
+        rejected_rows=(*before.rejected_rows, *new.rejected_rows),
+        spared=before.spared or new.spared,
+        unidentified=before.unidentified + new.unidentified,
+        bytes_read=before.bytes_read + new.bytes_read,
+        undeclared=tuple(dict.fromkeys(before.undeclared + new.undeclared)),
     )
-    new_columns = tuple(dict.fromkeys(before.new_columns + new.new_columns))
-    return Gathered(staged, before.bytes_read + new.bytes_read, new_columns)
 
 
 def _move(cursor: Cursor, target: sql.Identifier, purpose: str, columns: Sequence[str]) -> None:

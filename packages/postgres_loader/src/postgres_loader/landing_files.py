@@ -14,7 +14,7 @@ _SUFFIX = "|".join(map(re.escape, SUFFIXES))
 
 
 @dataclass(frozen=True)
-class Place:
+class Extent:
     """What a file holds: a day of a table, in UTC, or without a day the whole table."""
 
     table: Table
@@ -48,7 +48,7 @@ class Part:
     whole: tuple[str, ...] = ()
 
 
-def classify(name: str, tables: Iterable[Table]) -> Place | None:
+def classify(name: str, tables: Iterable[Table]) -> Extent | None:
     """What the file of that name holds; None when it belongs to no table.
 
     `<table>.<suffix>` is a whole table. `<table>_YYYY-MM-DD.<suffix>`, with or without
@@ -63,10 +63,10 @@ def classify(name: str, tables: Iterable[Table]) -> Place | None:
         if match is None:
             continue
         if match["day"] is None:
-            return Place(table, None)
+            return Extent(table, None)
         day = _day(match["day"])
         if day is not None and table.day_column is not None:
-            return Place(table, day)
+            return Extent(table, day)
     return None
 
 
@@ -97,14 +97,14 @@ def midnight(day: date) -> datetime:
 def _day_files(table: Table, names: Iterable[str]) -> dict[date, list[str]]:
     found: dict[date, list[str]] = {}
     for name in sorted(names):
-        place = classify(name, [table])
-        if place is not None and place.day is not None:
-            found.setdefault(place.day, []).append(name)
+        extent = classify(name, [table])
+        if extent is not None and extent.day is not None:
+            found.setdefault(extent.day, []).append(name)
     return found
 
 
 def _whole_file(table: Table, names: Iterable[str]) -> tuple[str, ...]:
-    found = [name for name in sorted(names) if classify(name, [table]) == Place(table, None)]
+    found = [name for name in sorted(names) if classify(name, [table]) == Extent(table, None)]
     if len(found) > 1:
         raise LandingZoneError(
             f"the landing zone holds {' and '.join(found)}: which of them is the table "

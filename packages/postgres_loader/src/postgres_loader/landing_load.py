@@ -61,7 +61,7 @@ class Outcome:
     @property
     def result(self) -> LoadResult:
         """All of them as one. There has to be one."""
-        return reduce(_together, (result for _, result in self.loaded))
+        return reduce(_sum, (result for _, result in self.loaded))
 
     def failure(self) -> LoaderError:
         """The failures as one. There has to be one."""
@@ -237,7 +237,7 @@ def _open_source(zone: LandingZone, name: str, table: Table) -> Iterator[CopySou
         yield source
 
 
-def _together(first: LoadResult, second: LoadResult) -> LoadResult:
+def _sum(first: LoadResult, second: LoadResult) -> LoadResult:
     return replace(
         second,
         rows=first.rows + second.rows,
@@ -250,7 +250,7 @@ def _together(first: LoadResult, second: LoadResult) -> LoadResult:
         unidentified=first.unidentified + second.unidentified,
         outside=first.outside + second.outside,
         days=first.days | second.days,
-        new_columns=tuple(dict.fromkeys(first.new_columns + second.new_columns)),
+        undeclared=tuple(dict.fromkeys(first.undeclared + second.undeclared)),
         added_columns=tuple(dict.fromkeys(first.added_columns + second.added_columns)),
         changed=first.changed or second.changed,
     )

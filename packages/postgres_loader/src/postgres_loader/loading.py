@@ -46,8 +46,8 @@ class LoadResult:
     first that were rejected.
 
     `days`, of a table with a day column, has each UTC day of which a row was inserted, updated or
-    deleted, and how many rows the table has of it now. `new_columns` are in the source and
-    declared nowhere; `added_columns` are those that the table got with this load. `digest` is
+    deleted, and how many rows the table has of it now. `undeclared` columns are in the source and
+    in no declaration; `added_columns` are those that the table got with this load. `digest` is
     another one whenever the table's content has `changed`, and only then.
     `preview` holds the first rows of the table afterwards, with the declared columns.
     """
@@ -65,7 +65,7 @@ class LoadResult:
     outside: int = 0
     marked: int = 0
     days: dict[datetime.date, int] = field(default_factory=dict)
-    new_columns: tuple[str, ...] = ()
+    undeclared: tuple[str, ...] = ()
     added_columns: tuple[str, ...] = ()
     changed: bool = False
     digest: str = ""
@@ -183,8 +183,7 @@ def _load(
                 refuse_outside(cursor, staging, table, window, source.uri)
             return staged
 
-        gathered = gather(cursor, target, table, sources, stage_one)
-        staged = gathered.staged
+        staged = gather(cursor, target, table, sources, stage_one)
         drop_shared(cursor, shared_relation(target))
         if options.scope and not staged.direct:
             missing = "keep" if options.scope.keeps_missing else options.missing
@@ -203,7 +202,7 @@ def _load(
         inserted=merged.inserted,
         updated=merged.updated,
         deleted=merged.deleted,
-        bytes_read=gathered.bytes_read,
+        bytes_read=staged.bytes_read,
         preview=preview,
         rejected=staged.rejected,
         rejected_rows=staged.rejected_rows,
@@ -211,7 +210,7 @@ def _load(
         outside=merged.outside,
         marked=merged.marked,
         days=merged.days,
-        new_columns=gathered.new_columns,
+        undeclared=staged.undeclared,
         added_columns=conformed.added,
         changed=changed,
         digest=digest,

@@ -66,7 +66,7 @@ def load_metadata(table: Table, result: LoadResult, duration_s: float) -> dict[s
         "duration_s": round(duration_s, 3),
         "rows_per_s": round(read / duration_s) if duration_s > 0 else 0,
         "preview": _markdown_table(table.column_names, result.preview),
-        **_named("new_columns", result.new_columns),
+        **_named("new_columns", result.undeclared),
         **_named("added_columns", result.added_columns),
         **_rejected_rows(result.rejected_rows),
     }
@@ -123,7 +123,7 @@ def _warnings(table: Table, result: LoadResult) -> Iterator[str]:
             f"the keys of {result.unidentified} bad rows cannot be read, and they may be any of "
             f"the rows that {result.relation} has: none of these was taken for missing"
         )
-    ignored = [name for name in result.new_columns if table.new_columns != "add"]
+    ignored = [name for name in result.undeclared if table.new_columns != "add"]
     if ignored:
         yield f"columns that {result.relation} does not declare were left out: {_listed(ignored)}"
     if result.added_columns:

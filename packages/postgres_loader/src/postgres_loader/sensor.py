@@ -72,10 +72,10 @@ def _cursor(context: dg.SensorEvaluationContext) -> Cursor:
 
 
 def _run_request(request: Request) -> dg.RunRequest:
-    day = request.place.day
+    day = request.extent.day
     return dg.RunRequest(
         run_key=request.run_key,
-        asset_selection=[dg.AssetKey(f"{request.place.table.name}_table")],
+        asset_selection=[dg.AssetKey(f"{request.extent.table.name}_table")],
         partition_key=day.isoformat() if day else None,
         tags={"landing_zone/files": _named([file.name for file in request.files])},
     )
@@ -85,7 +85,7 @@ def _report(found: Plan, tables: Sequence[Table]) -> list[str]:
     said = {
         "perhaps still being written, looked at again": found.growing,
         "of a day that has not come, and left until then": found.early,
-        "left for the next tick": [request.place.label for request in found.postponed],
+        "left for the next tick": [request.extent.label for request in found.postponed],
     }
     report = [f"{len(names)} {what}: {_named(names)}" for what, names in said.items() if names]
     if found.unknown:

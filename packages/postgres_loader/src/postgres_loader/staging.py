@@ -24,7 +24,7 @@ class Staged:
 
     The relation is the table itself, where it was empty and `direct` is true. Else it is the
     staging, and of the `rejected` rows, those whose keys can be read have these in `spared`; the
-    others are `unidentified`.
+    others are `unidentified`. `undeclared` columns are in the source, and in no declaration.
     """
 
     rows: int
@@ -34,6 +34,8 @@ class Staged:
     rejected_rows: Sequence[RejectedRow] = ()
     spared: sql.Identifier | None = None
     unidentified: int = 0
+    bytes_read: int = 0
+    undeclared: tuple[str, ...] = ()
 
 
 def related(target: sql.Identifier, purpose: str) -> sql.Identifier:
@@ -84,18 +86,18 @@ def spread(cursor: Cursor, relation: sql.Identifier, source: CopySource) -> tupl
 
     Raises what PostgreSQL raises.
     """
-    if MORE not in source.columns or not source.new_columns:
+    if MORE not in source.columns or not source.undeclared:
         return ()
-    new = [sql.Identifier(name) for name in source.new_columns]
+    new = [sql.Identifier(name) for name in source.undeclared]
     adding = sql.SQL(", ").join(sql.SQL("ADD {} text").format(name) for name in new)
     cursor.execute(sql.SQL("ALTER TABLE {} {}").format(relation, adding))
     values = sql.SQL(", ").join(
         sql.SQL("{} = {}::json ->> {}").format(name, sql.Identifier(MORE), sql.Literal(field))
-        for name, field in zip(new, source.new_columns, strict=True)
+        for name, field in zip(new, source.undeclared, strict=True)
     )
     statement = sql.SQL("UPDATE {} SET {} WHERE {} IS NOT NULL")
     cursor.execute(statement.format(relation, values, sql.Identifier(MORE)))
-    return source.new_columns
+    return source.undeclared
 
 
 def staging_columns(table: Table, stream: Sequence[str]) -> list[Column]:

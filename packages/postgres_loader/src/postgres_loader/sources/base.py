@@ -55,7 +55,7 @@ class CopySource(Stream, Protocol):
         columns: names of the columns, in the order of the stream. Declared ones, `extra` ones,
             and for what is not wanted, names that begin with two underscores.
         extra: those of the columns that are not declared and are to be added to the table.
-        new_columns: names of all that was met so far and is not declared.
+        undeclared: names of all that was met so far and is not declared.
         copy_options: COPY's options for the stream's format.
         rest_options: the same for a part of the stream that is not its beginning.
         newline: what ends a record.
@@ -85,7 +85,7 @@ class CopySource(Stream, Protocol):
     def bytes_read(self) -> int: ...
 
     @property
-    def new_columns(self) -> tuple[str, ...]: ...
+    def undeclared(self) -> tuple[str, ...]: ...
 
     def rows(self) -> Iterator[Row | BadRow]:
         """The rows, checked for nothing but their form. Raises BadInput."""
@@ -106,7 +106,7 @@ class TextSource:
     newline = b"\n"
     quote = b""
     extra: tuple[str, ...] = ()
-    new_columns: tuple[str, ...] = ()
+    undeclared: tuple[str, ...] = ()
     size: int | None = None
     decimal_commas: tuple[str, ...] = ()
 

@@ -209,7 +209,7 @@ class CsvSource:
             columns = "columns {} have" if len(nameless) > 1 else "column {} has"
             said = columns.format(", ".join(map(str, nameless)))
             raise BadInput(self.uri, f"{said} no name; the header is {shown!r}", line=1)
-        self.new_columns, self.extra = undeclared(self.uri, table, header, line=1)
+        self.undeclared, self.extra = undeclared(self.uri, table, header, line=1)
         wanted = {*table.column_names, *self.extra}
         self.columns = tuple(
             name if name in wanted else f"__ignored_{number}"

@@ -73,7 +73,7 @@ class JsonlSource(TextSource):
         return self._stored.bytes_read
 
     @property
-    def new_columns(self) -> tuple[str, ...]:  # type: ignore[override]
+    def undeclared(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(self._new)
 
     def chunks(self) -> Iterator[bytes]:

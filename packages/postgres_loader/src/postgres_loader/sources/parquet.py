@@ -143,7 +143,7 @@ class ParquetSource(TextSource):
             name: (quoted(as_read), type_)
             for (name, _), (as_read, type_, *_) in zip(found, described, strict=True)
         }
-        self.new_columns, self.extra = undeclared(self.uri, table, columns)
+        self.undeclared, self.extra = undeclared(self.uri, table, columns)
         self.columns = (*table.column_names, *self.extra)
         digits = dict(found)
         for name in self.columns:

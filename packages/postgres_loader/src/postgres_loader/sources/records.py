@@ -32,7 +32,7 @@ class RecordSource(TextSource):
         self._records = records
         self._bytes_read = 0
         found = sorted({name for record in records for name in record})
-        self.new_columns, self.extra = undeclared(uri, table, found)
+        self.undeclared, self.extra = undeclared(uri, table, found)
         self.columns = (*table.column_names, *self.extra)
         self._integers = frozenset(table.columns_of(INTEGER_TYPES))
         self._times = TextTimes(self.columns, table)
