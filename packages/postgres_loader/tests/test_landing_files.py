@@ -6,7 +6,7 @@ import pytest
 from shop import CUSTOMERS, LANDING_TABLES, ORDERS, PRODUCTS
 
 from postgres_loader.errors import LandingZoneError
-from postgres_loader.landing_files import Part, Extent, classify, parts
+from postgres_loader.landing_files import Extent, Part, classify, parts
 from postgres_loader.sources import SUFFIXES
 
 DAY = date(2025, 1, 31)

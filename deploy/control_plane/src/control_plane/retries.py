@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from compose_run_launcher.threads import Endless
 from compose_run_launcher.losses import Decision, Fault, decide
+from compose_run_launcher.threads import Endless
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from control_plane.internals.retries import (

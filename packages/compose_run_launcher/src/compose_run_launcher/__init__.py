@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["API_VERSION", "ComposeRunLauncher"]
 
 API_VERSION = "1.45"
-"""Docker Engine's API as this package speaks it: that of Engine 26, the oldest that the stack runs on.
+"""Docker Engine's API as this package speaks it: of Engine 26, the oldest that the stack runs on.
 
 The gateway sends the same one (deploy/gateway/docker). The engine's own could be newer, and answer
 the same question otherwise.
