@@ -55,7 +55,7 @@ def test_what_is_removed_takes_no_other_comment_along(
     [
         ("a: 1", ("a",), "the last line has no end"),
         ("a: [\n", ("a",), "is not valid YAML"),
-        ("a: 1\n", ("a", "b"), "a is no mapping"),
+        ("a: 1\n", ("a", "b"), "a is not a mapping"),
         ("a: {c: 1}\n", ("a", "b"), r"there is no a\.b"),
         ("a: {c: 1}\n", ("a", "c"), "one entry per line. Fix: "),
     ],

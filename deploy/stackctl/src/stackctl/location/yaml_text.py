@@ -1,6 +1,6 @@
 """Edits of a YAML text at places that its parser names: all else stays as it is, byte by byte.
 
-Not ruamel's round trip, which writes the whole text anew, and takes the comment above a key for
+Not ruamel's round trip, which writes the whole text again, and takes the comment above a key for
 the end of the key before.
 """
 
@@ -43,7 +43,7 @@ class YamlText:
         """Keys of the mapping at ``path``, each with its nodes. Raises StackctlError."""
         node = self.entry(*path)[1] if path else self._root
         if not isinstance(node, MappingNode):
-            raise StackctlError(f"{self._file}: {'.'.join(path) or 'all of it'} is no mapping")
+            raise StackctlError(f"{self._file}: {'.'.join(path) or 'all of it'} is not a mapping")
         return {key.value: (key, value) for key, value in node.value}
 
     def entry(self, *path: str) -> tuple[ScalarNode, Any]:
@@ -57,7 +57,7 @@ class YamlText:
         """Nodes of the list at ``path``. Raises StackctlError."""
         node = self.entry(*path)[1]
         if not isinstance(node, SequenceNode) or not node.value:
-            raise StackctlError(f"{self._file}: {'.'.join(path)} is no list, or an empty one")
+            raise StackctlError(f"{self._file}: {'.'.join(path)} is not a list with items")
         return list(node.value)
 
     def item(self, *path: str, prefix: str) -> ScalarNode:
