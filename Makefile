@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status psql build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status psql build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -92,6 +92,15 @@ sso-secret: ## D Keep the client secret of single sign-on; asks for it
 
 secrets-rotate: ## D Rotate all passwords and keys; running runs end first, queued ones wait
 	@$(TASK) secrets-rotate $(CTL)/stackctl rotate-secrets $(if $(WAIT),--wait=$(WAIT))
+
+##@ Without a network
+
+# A file's name reaches the shell as a variable, too.
+bundle: ## - Write all that this version needs into one archive, in .artifacts or INTO=folder
+	@$(CTL)/stackctl bundle $(if $(INTO),--into="$${INTO}")
+
+unbundle: ## - Take one in on a machine without a network, before make up: BUNDLE=archive
+	@$(CTL)/unbundle -- "$${BUNDLE-}"
 
 ##@ Develop and test
 

@@ -30,3 +30,10 @@ if [ -z "${SSL_CERT_FILE:-}" ] && [ -n "$(find "$authorities" -name '*.crt' 2>/d
     export SSL_CERT_FILE="$root/.tools/authorities.pem"
     export REQUESTS_CA_BUNDLE="$SSL_CERT_FILE" PIP_CERT="$SSL_CERT_FILE"
 fi
+
+# The wheels of a bundle, and no network: uv and pip ask nobody else.
+if [ -e "$root/deploy/wheels/pip.conf" ]; then
+    unset UV_DEFAULT_INDEX PIP_INDEX_URL
+    export UV_OFFLINE=1 UV_NO_INDEX=1 UV_FIND_LINKS="$root/deploy/wheels"
+    export PIP_NO_INDEX=1 PIP_FIND_LINKS="$root/deploy/wheels"
+fi

@@ -16,7 +16,8 @@ def tool(tmp_path: Path) -> Path:
     target = tmp_path / "checkout" / "deploy" / "tools" / "uv"
     target.parent.mkdir(parents=True)
     shutil.copy2(SCRIPT, target)
-    shutil.copy2(SCRIPT.with_name("network.sh"), target.parent)
+    for name in ("network.sh", "python.sh"):
+        shutil.copy2(SCRIPT.with_name(name), target.parent)
     return target
 
 

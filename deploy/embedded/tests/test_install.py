@@ -50,6 +50,11 @@ FAILURES = {
         "\n         Expected:\n           sha256:0000\n",
         r"what was downloaded for tenacity==9.2.1 is not what the lock file names",
     ),
+    "lacking": (
+        "  cause: Because tenacity was not found in the provided package locations\n"
+        "error: the wheels of the bundle are not all that uv.lock names. Fix: another bundle\n",
+        r"the wheels of the bundle are not all that uv\.lock names\. Fix: another bundle, then run",
+    ),
     "another": (
         "error: Failed to download `tenacity==9.2.1`\n  cause: something new\n",
         r"tenacity==9.2.1: something new. Fix: ",
@@ -90,6 +95,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     script = tmp_path / "deploy" / "embedded" / "install"
     shutil.copy(repository().install, script)
+    shutil.copy(repository().install.parents[1] / "tools/sync", tmp_path / "deploy/tools")
     yield script
     for process in psutil.process_iter():
         try:

@@ -54,25 +54,23 @@ def given(arguments: dict[str, str | None]) -> dict[str, str]:
 def python_images(config: dict[str, Any]) -> dict[str, Any]:
     """Build sections of the images with Python packages, by service."""
     builds = {name: service.get("build") for name, service in config["services"].items()}
-    ours = ("code_location/Dockerfile", "control_plane/Dockerfile")
-    return {
-        name: build
-        for name, build in builds.items()
-        if build and build["dockerfile"].endswith(ours)
-    }
+    # HAProxy's has none.
+    return {name: build for name, build in builds.items() if build and name != "web_gateway"}
 
 
 @needs_docker
 def test_what_builds_get(tmp_path: Path) -> None:
     config = resolved(tmp_path, SETTINGS)
     builds = python_images(config)
-    assert {"elt", "analytics", "webserver", "secrets", "migrate", "workspace"} <= set(builds)
+    control_plane = {"webserver", "secrets", "migrate", "workspace", "docker_gateway"}
+    assert control_plane | {"elt", "analytics"} <= set(builds)
     for name, build in builds.items():
         arguments = given(build["args"])
         assert arguments["HTTP_PROXY"] == arguments["HTTPS_PROXY"] == PROXY, name
         assert arguments["NO_PROXY"] == ".example.com"
         assert arguments["PIP_INDEX_URL"] == arguments["UV_DEFAULT_INDEX"] == INDEX
         assert build["additional_contexts"]["ca"] == str(tmp_path / "deploy/company")
+        assert build["additional_contexts"]["wheels"] == str(tmp_path / "deploy/wheels")
         assert [secret["source"] for secret in build["secrets"]] == ["netrc"]
     assert config["secrets"]["netrc"]["file"] == "/home/someone/.netrc"
 
@@ -118,7 +116,7 @@ def on_this_machine(folder: Path, settings: str, **shell: str) -> dict[str, str]
     """The environment in which deploy/tools/uv starts uv."""
     tools = folder / "deploy/tools"
     tools.mkdir(parents=True, exist_ok=True)
-    for name in ("uv", "network.sh"):
+    for name in ("uv", "network.sh", "python.sh"):
         shutil.copy(ROOT / "deploy/tools" / name, tools)
     (folder / ".env").write_text(settings)
     (version,) = re.findall(r"^version=(.*)$", (tools / "uv").read_text(), re.MULTILINE)
@@ -146,6 +144,17 @@ def test_what_is_installed_on_this_machine_itself(tmp_path: Path) -> None:
     assert bundle == environment["REQUESTS_CA_BUNDLE"] == environment["PIP_CERT"]
     assert Path(bundle).read_text().endswith("an authority\n")
     assert "BEGIN CERTIFICATE" in Path(bundle).read_text()
+
+
+def test_the_wheels_of_a_bundle_come_before_mirrors(tmp_path: Path) -> None:
+    wheels = tmp_path / "deploy/wheels"
+    wheels.mkdir(parents=True)
+    (wheels / "pip.conf").touch()
+    environment = on_this_machine(tmp_path, SETTINGS)
+    assert environment["UV_OFFLINE"] == environment["UV_NO_INDEX"] == "1"
+    assert environment["PIP_NO_INDEX"] == "1"
+    assert environment["UV_FIND_LINKS"] == environment["PIP_FIND_LINKS"] == str(wheels)
+    assert not {"UV_DEFAULT_INDEX", "PIP_INDEX_URL"} & set(environment)
 
 
 def test_without_settings_this_machines_own_hold(tmp_path: Path) -> None:

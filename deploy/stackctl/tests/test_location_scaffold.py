@@ -39,6 +39,16 @@ def test_its_lock_has_the_versions_of_the_others(project: Project) -> None:
     assert re.findall(version, text) == re.findall(version, other) != []
 
 
+def test_without_a_network_it_says_where_it_is_made(project: Project) -> None:
+    wheels = project.root / "deploy/wheels"
+    wheels.mkdir()
+    (wheels / "pip.conf").touch()
+    folder = project.folder("eu_sales")
+    with pytest.raises(StackctlError, match=r"Fix: where .* network, make location NAME=eu_sales"):
+        scaffold.make(folder, "eu_sales")
+    assert not folder.exists()
+
+
 def test_with_the_loader_it_has_a_table_a_sample_and_the_sensor(project: Project) -> None:
     folder = project.folder("eu_sales")
     scaffold.make(folder, "eu_sales", loader=True)

@@ -41,6 +41,13 @@ def network(tmp_path: Path) -> Iterator[Company]:
 
 
 @pytest.fixture
+def netrc(tmp_path: Path) -> Path:
+    path = tmp_path / "netrc"
+    path.write_text(f"machine {MIRROR} login {USER} password {PASSWORD}\n")
+    return path
+
+
+@pytest.fixture
 def tag() -> Iterator[str]:
     name = f"stack-test-company-{uuid.uuid4().hex[:8]}"
     yield name
@@ -57,28 +64,50 @@ def location(folder: Path) -> Path:
     return folder
 
 
-def test_an_image_of_a_location(network: Company, tag: str, tmp_path: Path) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text(f"machine {MIRROR} login {USER} password {PASSWORD}\n")
+def build(
+    network: Company, netrc: Path, tag: str, dockerfile: str, context: Path, wanted: str, *more: str
+) -> None:
+    """Build one of our images where only the mirror has packages; ``wanted`` is one of them."""
     built = docker(
         *("build", "--progress=plain", "--no-cache", "--tag", tag),
-        *("--file", str(ROOT / "deploy/code_location/Dockerfile")),
+        *("--file", str(ROOT / dockerfile)),
         *("--build-context", f"runtime={ROOT / 'deploy/code_location'}"),
         *("--build-context", f"packages={ROOT / 'packages'}"),
         *("--build-context", f"ca={network.authority.parent}"),
+        *("--build-context", f"wheels={ROOT / 'deploy/wheels'}"),
         *("--secret", f"id=netrc,src={netrc}"),
-        *("--build-arg", f"HTTPS_PROXY={network.proxy}", "--build-arg", "LOCATION=tiny"),
+        *("--build-arg", f"HTTPS_PROXY={network.proxy}"),
         *("--build-arg", f"PIP_INDEX_URL={network.index}"),
         *("--build-arg", f"UV_DEFAULT_INDEX={network.index}"),
-        str(location(tmp_path / "tiny")),
+        *more,
+        str(context),
     )
     # Both installers asked the mirror, and nobody asked for anything else.
-    assert {f"/simple/{name}/" for name in ("uv", "idna")} <= set(network.asked)
+    assert {f"/simple/{name}/" for name in ("uv", wanted)} <= set(network.asked)
     assert set(network.tunnels) == {f"{MIRROR}:443"}
     # Neither the password nor the proxy is in the image or in what the build says.
     said = docker("history", "--no-trunc", tag) + docker("image", "inspect", tag) + built
     assert PASSWORD not in said
     assert network.proxy not in docker("history", "--no-trunc", tag)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "context", "wanted"),
+    [
+        ("deploy/control_plane/Dockerfile", ".", "dagster"),
+        ("deploy/gateway/docker/Dockerfile", "deploy/gateway/docker", "aiohttp"),
+    ],
+)
+def test_images_of_the_control_plane(
+    network: Company, netrc: Path, tag: str, dockerfile: str, context: str, wanted: str
+) -> None:
+    build(network, netrc, tag, dockerfile, ROOT / context, wanted)
+    docker("run", "--rm", "--entrypoint=python", tag, "-c", f"import {wanted}")
+
+
+def test_an_image_of_a_location(network: Company, netrc: Path, tag: str, tmp_path: Path) -> None:
+    dockerfile, context = "deploy/code_location/Dockerfile", location(tmp_path / "tiny")
+    build(network, netrc, tag, dockerfile, context, "idna", "--build-arg=LOCATION=tiny")
     files = docker("run", "--rm", "--entrypoint=sh", tag, "-c", "ls -A /root /app 2>&1; env")
     assert PASSWORD not in files and ".netrc" not in files
     # And a run trusts the authority.

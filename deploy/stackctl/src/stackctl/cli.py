@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from stackctl import image_cli, rotation, sbom, ship_cli, watch_cli
+from stackctl import bundle, image_cli, rotation, sbom, ship_cli, watch_cli
 from stackctl.console import complain
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
 from stackctl.location.commands import app as location_app
@@ -31,8 +31,10 @@ for command in (
     watch_cli.watch,
     image_cli.images,
     sbom.sbom,
+    bundle.bundle,
 ):
     app.command()(command)
+app.command("to-build", hidden=True)(bundle.to_build)
 app.command("rotate-secrets")(rotation.rotate_secrets)
 app.add_typer(location_app, name="location")
 
