@@ -114,17 +114,18 @@ class UI:
 
         How long it takes in all is the machine's speed, which bench/ measures.
         """
-        seen, status = None, ""
+        seen: str | None = None
+        status = ""
         while status not in ENDED:
             what = f"run {run_id}, {status or 'launched'}, has a new event"
             status, seen = wait_for(what, partial(self._progress, run_id, seen), silence_s)
         return status
 
-    def _progress(self, run_id: str, seen: str | None) -> tuple[str, str] | None:
-        """State and last event, once there is an event after `seen` or the run has ended."""
+    def _progress(self, run_id: str, seen: str | None) -> list[str]:
+        """State and last event; empty while there is no event after `seen` and the run goes on."""
         run = self.ask(_PROGRESS, id=run_id, seen=seen)["runOrError"]
-        progress = (str(run["status"]), str(run["eventConnection"]["cursor"]))
-        return progress if run["status"] in ENDED or progress[1] != seen else None
+        progress = [str(run["status"]), str(run["eventConnection"]["cursor"])]
+        return progress if run["status"] in ENDED or progress[1] != seen else []
 
     def run_to_success(self, location: str, job: str) -> str:
         run_id = self.launch(location, job)
