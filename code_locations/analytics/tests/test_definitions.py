@@ -38,6 +38,17 @@ def test_exactly_these_definitions() -> None:
     dg.Definitions.validate_loadable(defs)
 
 
+def test_assets_schedules_and_sensors_have_a_description() -> None:
+    graph, repository = defs.resolve_asset_graph(), defs.get_repository_def()
+    shown = {
+        key.to_user_string(): graph.get(key).description for key in graph.materializable_asset_keys
+    }
+    shown |= {one.name: one.description for one in repository.schedule_defs}
+    shown |= {one.name: one.description for one in repository.sensor_defs}
+    assert set(shown) == {*ASSETS, *SCHEDULES, *SENSORS}
+    assert [name for name, description in shown.items() if not description] == []
+
+
 def test_lineage_reaches_from_tables_to_marts() -> None:
     graph = defs.resolve_asset_graph()
     parents = {node.key.to_user_string(): names(node.parent_keys) for node in graph.asset_nodes}
@@ -77,7 +88,7 @@ def test_what_the_ui_shows_of_a_table() -> None:
     graph = defs.resolve_asset_graph()
     for name in ASSETS:
         node = graph.get(dg.AssetKey(name.split("/")))
-        assert node.description
+        assert node.description and "select" not in node.description.lower()
         assert node.owners == ["team:analytics"]
         schema = node.metadata["dagster/column_schema"]
         assert all(column.description and column.type != "?" for column in schema.columns), name

@@ -86,6 +86,9 @@ def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     materializations = result.asset_materializations_for_node(asset)
     # Days that changed are reported beside the table.
     (materialization,) = [each for each in materializations if each.partition is None]
+    for value in materialization.metadata.values():
+        if isinstance(value, dg.UrlMetadataValue):
+            assert str(value.value).startswith(("http://", "https://")), "no browser opens this"
     return {name: value.value for name, value in materialization.metadata.items()}
 
 

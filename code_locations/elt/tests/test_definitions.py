@@ -32,6 +32,17 @@ def test_exactly_these_definitions() -> None:
     dg.Definitions.validate_loadable(defs)
 
 
+def test_assets_schedules_and_sensors_have_a_description() -> None:
+    graph, repository = defs.resolve_asset_graph(), defs.get_repository_def()
+    shown = {
+        key.to_user_string(): graph.get(key).description for key in graph.materializable_asset_keys
+    }
+    shown |= {one.name: one.description for one in repository.schedule_defs}
+    shown |= {one.name: one.description for one in repository.sensor_defs}
+    assert set(shown) == {*ASSETS, *SCHEDULES, *SENSORS}
+    assert [name for name, description in shown.items() if not description] == []
+
+
 @pytest.mark.parametrize(
     ("name", "next_tick"),
     [

@@ -56,6 +56,13 @@ def test_a_loaded_location() -> None:
     assert location.schedules[0].next_tick.timestamp() == TICK
 
 
+def test_an_error_in_the_syntax_says_where_it_is() -> None:
+    message = '  File "/app/src/elt/defs/jobs/new.py", line 5\n    def a()\n  ^\nSyntaxError: no\n'
+    broken = BROKEN | {"errorChain": [{"error": {"message": message}}]}
+    location = status.parse("http://ui", answer(entry("elt", broken))).locations[0]
+    assert location.error == "SyntaxError: no (new.py, line 5)"
+
+
 def test_a_broken_location_says_its_root_cause_in_one_line() -> None:
     parsed = status.parse("http://ui", answer(entry("elt", BROKEN), entry("analytics", loaded())))
     assert [location.name for location in parsed.broken()] == ["elt"]

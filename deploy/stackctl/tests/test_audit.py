@@ -144,4 +144,4 @@ def test_every_lock_file_is_looked_up() -> None:
     ).stdout.split()
     locked = {str(Path(path).parent) for path in Files().paths if Path(path).name == "uv.lock"}
     # A sample of what somebody brings along.
-    assert locked - {"tests/existing_project/acme-pipelines"} == set(listed)
+    assert locked - {"tests/guides/acme-pipelines"} == set(listed)

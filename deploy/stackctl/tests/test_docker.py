@@ -97,3 +97,16 @@ def test_an_image_does_not_say_when_it_was_built(
     assert docker("compose", "build") == "1\n"
     monkeypatch.setenv("BUILDX_NO_DEFAULT_ATTESTATIONS", "0")
     assert docker("compose", "build") == "0\n"
+
+
+def test_a_failure_has_what_both_streams_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose 2.26 writes the steps of a build, and so its cause, to stdout."""
+    stand_in = tmp_path / "docker"
+    stand_in.write_text("#!/bin/sh\necho SyntaxError; echo failed to solve >&2; exit 1\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    with pytest.raises(DockerError, match="docker compose build: failed to solve") as failed:
+        docker("compose", "build")
+    assert failed.value.output == "SyntaxError\nfailed to solve\n"

@@ -92,7 +92,7 @@ def test_every_project_is_tested_by_one_of_the_lanes(
     )
     left = runner.without_engine()
     runner.second_lane(runner.Run(), (), threading.Event(), left)
-    # `make soak` runs the others: tests/existing_project and bench/load_speed.
+    # `make soak` runs the others: tests/guides and bench/load_speed.
     names = ("tests/embedded", *runner.unit_projects())
     expected = [REPOSITORY / each for each in names]
     assert tested == expected

@@ -42,6 +42,10 @@ class Translator(dagster_dbt.DagsterDbtTranslator):
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         return dagster_dbt.group_from_dbt_resource_props_fallback_to_directory(dbt_resource_props)
 
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        # dagster-dbt's own appends the model's SQL, which hides the description in lists.
+        return str(dbt_resource_props.get("description") or "")
+
     def _condition(self, spec: dg.AssetSpec) -> dg.AutomationCondition:
         read = {dep.asset_key for dep in spec.deps} & set(self.sources)
         return when_changed(read, self.sources) | with_upstream if read else with_upstream

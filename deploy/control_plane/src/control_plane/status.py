@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from control_plane.graphql import RELOAD_MUTATION, WORKSPACE_QUERY, ask
 
 # How gRPC prints a call that nobody answered; it names sockets, not the cause.
 _GRPC_NOISE = "grpc._channel._InactiveRpcError"
+
+_PLACE = re.compile(r'File "(?:.*/)?([^/"]+)", line (\d+)$')
 
 _LOOK_S = 0.2
 _LOOKS_BEFORE_RELOAD = 15
@@ -210,4 +213,7 @@ def _root_cause(error: Mapping[str, Any]) -> str:
 
 def _last_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+    # Of an error in the syntax, the first line says where.
+    place = _PLACE.match(lines[0]) if len(lines) > 1 else None
+    where = f" ({place[1]}, line {place[2]})" if place else ""
+    return lines[-1] + where if lines else "no reason given"

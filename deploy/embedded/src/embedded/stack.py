@@ -54,7 +54,8 @@ class Stack:
         prepares = [self._launch(plan.prepare(each)) for each in plan.locations if each.prepare]
         # Before the code servers: Dagster looks into its storage when it loads definitions.
         self._migrate()
-        with step(f"code locations {plan.location_names}"):
+        names = ", ".join(each.name for each in plan.locations)
+        with step(f"code locations {names}"):
             for each in plan.locations:
                 self.supervisor.launch(
                     plan.code_server(each), plan.code_ports[each.name], is_code_server=True

@@ -82,7 +82,8 @@ def started(
     def output() -> str:
         answer, problems = process.communicate(given)
         if process.returncode:
-            raise DockerError(f"docker {' '.join(arguments[:2])}", problems or answer)
+            # Compose 2.26 writes the steps of a build to stdout, and its end to stderr.
+            raise DockerError(f"docker {' '.join(arguments[:2])}", answer + problems)
         return answer
 
     with ThreadPoolExecutor(max_workers=1) as reader:

@@ -22,6 +22,7 @@ def test_exactly_these_definitions() -> None:
 def test_the_schedule_runs_by_itself_every_morning_in_utc() -> None:
     (schedule,) = defs.get_all_schedules()
     assert schedule.job_name == JOB
+    assert schedule.description
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert str(defs.get_all_schedules()) == f"{JOB}_schedule: 0 6 * * * UTC"
 

@@ -186,6 +186,7 @@ def _report_days(
 def _files(zone: LandingZone, outcome: Outcome) -> dict[str, Any]:
     names = outcome.files
     if len(names) == 1:
-        return {"file": dg.MetadataValue.url(zone.uri_of(names[0]))}
+        # No link: a browser opens neither s3:// nor file://.
+        return {"file": zone.uri_of(names[0])}
     more = [f"and {len(names) - FILES_SHOWN} more"] if len(names) > FILES_SHOWN else []
     return {"files": [zone.uri_of(name) for name in names[:FILES_SHOWN]] + more}

@@ -11,6 +11,7 @@ regenerate_analytics_job = dg.define_asset_job(
 
 regenerate_analytics_job_schedule = dg.ScheduleDefinition(
     job=regenerate_analytics_job,
+    description="Every hour: brings the marts up to date, also when no table of elt has changed.",
     cron_schedule="0 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

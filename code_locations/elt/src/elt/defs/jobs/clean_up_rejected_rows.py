@@ -9,7 +9,7 @@ def clean_up_rejected_rows_job() -> None:
 
 clean_up_rejected_rows_job_schedule = dg.ScheduleDefinition(
     job=clean_up_rejected_rows_job,
-    # Sundays.
+    description="Every Sunday: deletes rejected rows that are older than 90 days.",
     cron_schedule="0 3 * * 0",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

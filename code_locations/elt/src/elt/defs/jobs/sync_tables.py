@@ -8,6 +8,7 @@ sync_tables_job = dg.define_asset_job(
 
 sync_tables_job_schedule = dg.ScheduleDefinition(
     job=sync_tables_job,
+    description="Every day at midnight: loads all tables, whether or not their files have changed.",
     cron_schedule="0 0 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -8,6 +8,7 @@ sync_users_job = dg.define_asset_job(
 
 sync_users_job_schedule = dg.ScheduleDefinition(
     job=sync_users_job,
+    description="Every day at noon: reads the users API.",
     cron_schedule="0 12 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

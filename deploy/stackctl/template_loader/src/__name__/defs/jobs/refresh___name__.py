@@ -8,6 +8,7 @@ refresh___name___job = dg.define_asset_job(
 
 refresh___name___job_schedule = dg.ScheduleDefinition(
     job=refresh___name___job,
+    description="Every morning: loads all tables, whether or not their files have changed.",
     cron_schedule="0 6 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

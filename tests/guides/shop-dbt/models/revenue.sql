@@ -1,0 +1,1 @@
+select sum(amount_cents) as amount_cents from {{ ref('sales') }}
