@@ -31,11 +31,14 @@ def test_dev_serves_one_location(program: str, folder: Path) -> None:
     subprocess.run([uv, "sync", "--quiet", "--frozen"], cwd=location, check=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
+    landing = folder / "landing"
+    landing.mkdir()
     output = folder / "output.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
             [uv, "run", "--quiet", program, "dev", "--port", str(port)],
             cwd=location,
+            env=os.environ | {"LANDING_ZONE": landing.as_uri()},
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
