@@ -23,8 +23,7 @@ from stackctl.stack import Stack
 _CONTROL_PLANE = "deploy/control_plane/Dockerfile"
 _OF_THE_CONTROL_PLANE = (
     *("dagster.yaml", "workspace.yaml", "deploy/control_plane", "deploy/postgres"),
-    *("deploy/code_location/entrypoint", "deploy/code_location/install-locked"),
-    "packages/compose_run_launcher/src",
+    *("deploy/code_location/entrypoint", "packages/compose_run_launcher/src"),
 )
 """What its Dockerfile copies of its context, which is the whole repository."""
 
@@ -33,12 +32,13 @@ _OF_THE_CONTROL_PLANE = (
 class Image:
     """One image; ``location`` is "" for those of the control plane.
 
-    ``build`` is its resolved section of the compose file, ``folders`` what it is made of: folders
-    and files, relative to the repository.
+    ``tag`` is its name for Docker, ``build`` its resolved section of the compose file, ``folders``
+    what it is made of: folders and files, relative to the repository.
     """
 
     name: str
     location: str
+    tag: str
     build: Mapping[str, Any]
     context: str
     folders: tuple[str, ...]
@@ -59,13 +59,15 @@ def images_of(config: Mapping[str, Any], files: Files) -> list[Image]:
     locations = Stack(dict(config)).locations
     services: Mapping[str, Any] = config["services"]
     return [
-        _image(name, name if name in locations else "", service["build"], files)
+        _image(name, name if name in locations else "", service, files)
         for name, service in services.items()
         if service.get("build")
     ]
 
 
-def _image(name: str, location: str, build: Mapping[str, Any], files: Files) -> Image:
+def _image(name: str, location: str, service: Mapping[str, Any], files: Files) -> Image:
+    build: Mapping[str, Any] = service["build"]
+
     def relative(path: str) -> str:
         found = os.path.relpath(path, files.folder)
         if not Path(path).is_absolute() or found.split("/")[0] == "..":
@@ -90,7 +92,8 @@ def _image(name: str, location: str, build: Mapping[str, Any], files: Files) -> 
         used = packages.used(files.read(lock)) if lock in files.paths else []
         shared = [f"{folder}/{each}" for each in (".dockerignore", *used)]
     folders = (*of_context, dockerfile, f"{dockerfile}.dockerignore", *others.values(), *shared)
-    return Image(name, location, build, context, folders)
+    tag = str(service.get("image") or "")
+    return Image(name, location, tag, build, context, folders)
 
 
 def _is_inside(path: str, folder: str) -> bool:
