@@ -49,7 +49,10 @@ def marks(stack: Stack) -> Iterator[None]:
 
 @dataclass
 class Launches(threading.Thread):
-    """Presses Launch every LAUNCH_EVERY_S; a launch counts once the UI has said that it worked."""
+    """Presses Launch every LAUNCH_EVERY_S, and again a second after a launch that was refused.
+
+    A launch counts once the UI has said that it worked.
+    """
 
     stack: Stack
     accepted: list[Run] = field(default_factory=list)
@@ -63,12 +66,15 @@ class Launches(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def run(self) -> None:
-        while not self.over.wait(LAUNCH_EVERY_S):
+        pause: float = LAUNCH_EVERY_S
+        while not self.over.wait(pause):
             location = ("scenarios", "ready")[len(self.accepted) % 2]
             try:
                 self.accepted.append(launch(self.stack, location, JOB))
+                pause = LAUNCH_EVERY_S
             except (AssertionError, httpx.HTTPError, ValueError):
                 self.refused += 1
+                pause = 1
 
 
 def kill(stack: Stack, what: str) -> str:

@@ -93,9 +93,11 @@ def test_services_are_confined(services: Services) -> None:
         assert host["Memory"] > 0, name
         assert host["PidsLimit"] == 1024, name
         assert host["LogConfig"]["Config"]["max-size"], name
-        # The two that need root, and why, are in docker-compose.yml.
+        # Those that need root, and why, are in docker-compose.yml.
         root = container["Config"]["User"] in {"", "0", "0:0", "root"}
-        assert root == (name in {"secrets", "docker_gateway"}), name
+        assert root == (name in {"secrets", "docker_gateway", "outside_rules"}), name
+        added = {"outside_rules": ["CAP_NET_ADMIN"], "secrets": ["CAP_CHOWN", "CAP_DAC_OVERRIDE"]}
+        assert sorted(host["CapAdd"] or []) == added.get(name, []), name
 
 
 def test_services_of_profiles_are_confined_too(stack: Stack, services: Services) -> None:
