@@ -67,9 +67,8 @@ class Launches:
             worker = self._engine.container_of(run.run_id)
             if not self._is_starting(run):
                 return
-            if worker is not None:
-                self._end_unused(run, worker["Id"])
-            self._launch(run, image, command, cold=True)
+            if worker is None or self._end_unused(run, worker["Id"]) is None:
+                self._launch(run, image, command, cold=True)
 
     def is_launching(self, run_id: str) -> bool:
         """Whether a thread of this process is at work on the run's container."""
@@ -101,20 +100,16 @@ class Launches:
         """Give the run a container of this name, by default the run's; go on with one that is."""
         name = name or labels.run_name(self._engine.project, run.run_id)
         former = self._engine.container(name)
-        if former is not None:
-            self._go_on_with(run, former)
-            if self._engine.container(name) is not None:
-                return
+        if former is not None and self._go_on_with(run, former):
+            return
         services = self._services(run)
         self._refuse_what_does_not_belong(run, image, services)
         service, _ = self._service_to_copy(location_of(run), services)
         granted = limits(run.tags, service)
         ids = [service["Id"] for service in services]
         standby = None if cold or self.pool is None else self.pool.take(image, ids)
-        if standby is not None:
-            self._hand_over_to(standby, run, name, granted)
-            if self._engine.container(name) is not None:
-                return
+        if standby is not None and self._hand_over_to(standby, run, name, granted):
+            return
         self._make(run, image, command, name, services, granted)
 
     def _refuse_what_does_not_belong(
@@ -149,32 +144,37 @@ class Launches:
             return next((one for one in asked if one and one.image == image), contract)
         return contract
 
-    def _go_on_with(self, run: DagsterRun, container: dict[str, Any]) -> None:
-        """Go on with a launch that got as far as ``container``, or remove that, unused."""
+    def _go_on_with(self, run: DagsterRun, container: dict[str, Any]) -> str | None:
+        """Go on with a launch that got as far as ``container``; None if that was removed, unused.
+
+        Otherwise the id of the run's container. So answer the others here that end or use one.
+        """
         container_id, state = container["Id"], container["State"]
         is_standby = labels.TICKET in container["Config"]["Labels"]
         if state["Status"] == "created":
             # Whoever made it may not have come to join its networks, or to tell the run of it.
-            self._end_unused(run, container_id)
-        elif is_standby and self._is_starting(run):
-            try:
-                tags = commands.handover_tags(container, run.run_id) if state["Running"] else None
-            except ValueError as error:
-                logger.warning("standby worker %s is not used: %s", container_id[:12], error)
-                tags = None
-            if tags is None:
-                self._end_unused(run, container_id)
-                return
-            service, _ = self._service_to_copy(location_of(run), self._services(run))
-            granted = limits(run.tags, service)
-            self._hand_over(run, container_id, tags, container["Config"]["Image"], granted)
+            return self._end_unused(run, container_id)
+        if not is_standby or not self._is_starting(run):
+            return str(container_id)
+        if not state["Running"]:
+            return self._end_unused(run, container_id)
+        try:
+            tags = commands.handover_tags(container, run.run_id)
+        except ValueError as error:
+            logger.warning("standby worker %s is not used: %s", container_id[:12], error)
+            return self._end_unused(run, container_id)
+        service, _ = self._service_to_copy(location_of(run), self._services(run))
+        granted = limits(run.tags, service)
+        return self._hand_over(run, container_id, tags, container["Config"]["Image"], granted)
 
     def _is_starting(self, run: DagsterRun) -> bool:
         """Whether nothing of the run has been executed: Dagster says so before it begins."""
         now = self._instance.get_run_by_id(run.run_id)
         return now is not None and now.status == DagsterRunStatus.STARTING
 
-    def _hand_over_to(self, standby: Standby, run: DagsterRun, name: str, granted: Limits) -> None:
+    def _hand_over_to(
+        self, standby: Standby, run: DagsterRun, name: str, granted: Limits
+    ) -> str | None:
         """Give the run to a standby worker that was taken; one that cannot be had is forgotten."""
         try:
             self._engine.rename(standby.id, name)
@@ -185,13 +185,13 @@ class Launches:
             if may_pass(error):
                 raise
             logger.warning("standby worker %s is not used: %s", standby.id[:12], error)
-            return
+            return None
         tags = handover_tags(standby.ticket, standby.key, run.run_id)
-        self._hand_over(run, standby.id, tags, standby.image, granted)
+        return self._hand_over(run, standby.id, tags, standby.image, granted)
 
     def _hand_over(
         self, run: DagsterRun, worker_id: str, tags: dict[str, str], image: str, granted: Limits
-    ) -> None:
+    ) -> str | None:
         """Give the run to the worker that bears its name, or remove that, unused."""
         try:
             self._engine.update(worker_id, limit_changes(granted))
@@ -201,13 +201,16 @@ class Launches:
             if may_pass(error):
                 raise
             logger.warning("standby worker %s is not used: %s", worker_id[:12], error)
-            self._end_unused(run, worker_id)
+            return self._end_unused(run, worker_id)
+        return worker_id
 
-    def _end_unused(self, run: DagsterRun, worker_id: str) -> None:
+    def _end_unused(self, run: DagsterRun, worker_id: str) -> str | None:
         """End a worker; remove it if it had not begun with the run, so that another one can."""
         self._engine.end(worker_id)
-        if self._is_starting(run):
-            self._engine.discard(worker_id)
+        if not self._is_starting(run):
+            return worker_id
+        self._engine.discard(worker_id)
+        return None
 
     def _make(
         self,
