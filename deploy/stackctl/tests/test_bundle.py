@@ -25,6 +25,7 @@ from stackctl.errors import StackctlError
 from stackctl.history import Files, git
 from stackctl.image_cli import compose_config
 from stackctl.image_inputs import images_of
+from stackctl.stack import Stack
 
 CONFIG = {
     "services": {
@@ -309,7 +310,7 @@ def test_a_shallow_checkout_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_image_by_digest_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"services": {"postgres": {"image": "postgres@sha256:12"}}}
     monkeypatch.setattr(bundle, "git", lambda *arguments: "")
-    monkeypatch.setattr(bundle, "_config", lambda: config)
+    monkeypatch.setattr(Stack, "load", lambda *options: Stack(config))
     with pytest.raises(StackctlError, match=r"postgres@sha256:12 is named by a digest.* Fix: "):
         bundle.bundle()
 

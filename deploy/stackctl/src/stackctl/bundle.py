@@ -63,7 +63,7 @@ def bundle(
 ) -> None:
     """Write one archive that holds all that `make up` needs on a machine without a network."""
     commit = _commit()
-    config = _config()
+    config = Stack.load("--profile=*").config
     into = into.resolve()
     foreign = sorted(unbundle.wanted_images(config))
     names = sorted({*foreign, *_built_images(config)})
@@ -161,13 +161,6 @@ def _commit() -> str:
             " Fix: git fetch --unshallow"
         )
     return git("rev-parse", "HEAD").strip()
-
-
-def _config() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        docker("compose", "--profile=*", "config", "--format", "json")
-    )
-    return found
 
 
 def _branch() -> list[str]:

@@ -20,10 +20,13 @@ class Stack:
     config: dict[str, Any]
 
     @classmethod
-    def load(cls) -> Stack:
-        """Read docker-compose.yml. Raises StackctlError that says what is invalid there."""
+    def load(cls, *options: str) -> Stack:
+        """Read docker-compose.yml, with `options` of Compose such as `--profile=*`.
+
+        Raises StackctlError that says what is invalid there.
+        """
         try:
-            return cls(json.loads(docker("compose", "config", "--format", "json")))
+            return cls(json.loads(docker("compose", *options, "config", "--format", "json")))
         except DockerError as error:
             raise StackctlError(f"docker-compose.yml or .env is invalid: {error}") from None
 
