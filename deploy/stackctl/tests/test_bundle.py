@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from stackctl import bundle, unbundle
+from stackctl import bundle, bundle_archive, unbundle
 from stackctl.docker import ROOT
 from stackctl.errors import StackctlError
 from stackctl.history import Files, git
@@ -49,6 +49,10 @@ GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org")
 IMAGES = gzip.compress(b"images")
 
 
+# What the program is made of, which runs where nothing is installed.
+PROGRAM = ("__init__", "bundle_archive", "unbundle")
+
+
 class Machine:
     """A checkout with a history, and a docker command that says what an engine would."""
 
@@ -57,7 +61,8 @@ class Machine:
         self.asked = folder / "asked"
         self.bin = folder / "bin"
         for name in (
-            *("deploy/stackctl/unbundle", "deploy/stackctl/src/stackctl/unbundle.py"),
+            "deploy/stackctl/unbundle",
+            *(f"deploy/stackctl/src/stackctl/{name}.py" for name in PROGRAM),
             *("deploy/tools/python.sh", "deploy/wheels/README.md", ".gitignore", "Makefile"),
         ):
             (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
@@ -125,20 +130,20 @@ def make(machine: Machine, tmp_path: Path) -> Make:
         work = tmp_path / "work"
         (work / "wheels").mkdir(parents=True)
         manifest = {
-            "format": unbundle.FORMAT,
+            "format": bundle_archive.FORMAT,
             "commit": machine.git("rev-parse", "HEAD"),
             "version": "v1",
             "architecture": "amd64",
             "images": [{"name": name} for name in ("s/elt:live", "postgres:17", "python:3.13")],
             "wheels": 1,
         }
-        (work / unbundle.MANIFEST).write_text(json.dumps(manifest | changes))
-        (work / unbundle.README).write_text("how\n")
-        (work / unbundle.REPOSITORY).write_text("commits\n")
-        (work / unbundle.IMAGES).write_bytes(IMAGES)
+        (work / bundle_archive.MANIFEST).write_text(json.dumps(manifest | changes))
+        (work / bundle_archive.README).write_text("how\n")
+        (work / bundle_archive.REPOSITORY).write_text("commits\n")
+        (work / bundle_archive.IMAGES).write_bytes(IMAGES)
         (work / "wheels/idna-3-py3-none-any.whl").write_text("wheel\n")
         (work / "wheels/pip.conf").write_text("[global]\n")
-        bundle.pack(work, tmp_path / "bundle.tar")
+        bundle_archive.pack(work, tmp_path / "bundle.tar")
         shutil.rmtree(work)
         return tmp_path / "bundle.tar"
 
@@ -183,7 +188,7 @@ def test_what_is_taken_in(machine: Machine, make: Make) -> None:
 def test_the_archive_can_be_checked_by_hand(make: Make, tmp_path: Path) -> None:
     """As its README says: with tar and sha256sum alone."""
     subprocess.run(["tar", "-xf", make(), "-C", tmp_path], check=True)
-    for line in (tmp_path / unbundle.SUMS).read_text().splitlines():
+    for line in (tmp_path / bundle_archive.SUMS).read_text().splitlines():
         digest, name = line.split("  ")
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
 
@@ -249,7 +254,7 @@ def test_no_archive_and_no_bundle(machine: Machine, tmp_path: Path) -> None:
     assert "text.tar is not a bundle: it has no README.md. Fix: " in machine.refusal(text)
 
 
-@pytest.mark.parametrize("name", [unbundle.IMAGES, "wheels/idna-3-py3-none-any.whl"])
+@pytest.mark.parametrize("name", [bundle_archive.IMAGES, "wheels/idna-3-py3-none-any.whl"])
 def test_a_damaged_member(machine: Machine, make: Make, name: str) -> None:
     def damage(content: dict[str, bytes]) -> None:
         content[name] = content[name][:-1] + b"!"
@@ -258,7 +263,7 @@ def test_a_damaged_member(machine: Machine, make: Make, name: str) -> None:
     assert re.search(rf"is damaged: the SHA-256 of {name} is \w{{64}}, not \w{{64}}\. Fix: ", line)
 
 
-@pytest.mark.parametrize("name", [unbundle.IMAGES, "wheels/idna-3-py3-none-any.whl"])
+@pytest.mark.parametrize("name", [bundle_archive.IMAGES, "wheels/idna-3-py3-none-any.whl"])
 def test_a_missing_member(machine: Machine, make: Make, name: str) -> None:
     def drop(content: dict[str, bytes]) -> None:
         del content[name]
@@ -271,7 +276,7 @@ def test_a_missing_member(machine: Machine, make: Make, name: str) -> None:
 def test_a_member_that_has_no_place(machine: Machine, make: Make, name: str) -> None:
     def add(content: dict[str, bytes]) -> None:
         content[name] = b"x"
-        content[unbundle.SUMS] += f"{hashlib.sha256(b'x').hexdigest()}  {name}\n".encode()
+        content[bundle_archive.SUMS] += f"{hashlib.sha256(b'x').hexdigest()}  {name}\n".encode()
 
     line = machine.refusal(repacked(make(), add))
     assert re.search(r"holds '.*', which is not part of a bundle\. Fix: ", line)
@@ -287,7 +292,7 @@ def test_an_archive_that_ends_early(machine: Machine, make: Make, share: float) 
 
 def test_a_damaged_list_of_contents(machine: Machine, make: Make) -> None:
     def damage(content: dict[str, bytes]) -> None:
-        content[unbundle.SUMS] = b"\xff\xff"
+        content[bundle_archive.SUMS] = b"\xff\xff"
 
     assert "its list of contents is invalid. Fix: " in machine.refusal(repacked(make(), damage))
 

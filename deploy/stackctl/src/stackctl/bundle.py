@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stackctl import unbundle
+from stackctl import bundle_archive, unbundle
 from stackctl.console import listed, say, step
 from stackctl.docker import ROOT, docker, inspect
 from stackctl.errors import StackctlError
@@ -81,7 +79,7 @@ def bundle(
             " the right to write there: stackctl bundle --into"
         ) from None
     say(f"{target}: {target.stat().st_size / 1e6:,.0f} MB, SHA-256 {digest}")
-    say(f"How it is installed: tar -xOf {target.name} {unbundle.README}")
+    say(f"How it is installed: tar -xOf {target.name} {bundle_archive.README}")
 
 
 def to_build() -> None:
@@ -123,10 +121,10 @@ def _make(
     with step("Downloading the wheels that the lock files name"):
         count = _download_wheels(config, work)
     with step(f"Saving {len(names)} images"):
-        _save_images(names, work / unbundle.IMAGES)
-    git("bundle", "create", "--quiet", str(work / unbundle.REPOSITORY), "HEAD", *_branch())
+        _save_images(names, work / bundle_archive.IMAGES)
+    git("bundle", "create", "--quiet", str(work / bundle_archive.REPOSITORY), "HEAD", *_branch())
     manifest = {
-        "format": unbundle.FORMAT,
+        "format": bundle_archive.FORMAT,
         "commit": commit,
         "version": version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -134,10 +132,10 @@ def _make(
         "images": [_described(name) for name in names],
         "wheels": count,
     }
-    (work / unbundle.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    (work / unbundle.README).write_text(_readme(manifest, target.name))
+    (work / bundle_archive.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    (work / bundle_archive.README).write_text(_readme(manifest, target.name))
     with step(f"Writing {target}"):
-        return target, pack(work, target)
+        return target, bundle_archive.pack(work, target)
 
 
 def lists(config: Mapping[str, Any]) -> dict[str, str]:
@@ -235,7 +233,7 @@ def _download_wheels(config: Mapping[str, Any], work: Path) -> int:
         # The settings of a company's network, as an image of ours gets them.
         build = config["services"]["secrets"]["build"]
         arguments = [f"{k}={v}" for k, v in build["args"].items() if v is not None]
-        target = work / unbundle.WHEELS_FOLDER
+        target = work / bundle_archive.WHEELS_FOLDER
         docker(
             *("build", "--progress=plain", "--file", str(ROOT / _DOCKERFILE)),
             *("--build-context", f"ca={build['additional_contexts']['ca']}"),
@@ -243,7 +241,7 @@ def _download_wheels(config: Mapping[str, Any], work: Path) -> int:
             *(option for each in arguments for option in ("--build-arg", each)),
             *("--output", f"type=local,dest={target}", context),
         )
-    (target / unbundle.PIP_SETTINGS).write_text(_PIP_SETTINGS)
+    (target / bundle_archive.PIP_SETTINGS).write_text(_PIP_SETTINGS)
     return len(list(target.glob("*.whl")))
 
 
@@ -269,39 +267,11 @@ def _readme(manifest: Mapping[str, Any], archive: str) -> str:
     return _README.format(
         **{name: manifest[name] for name in ("version", "architecture", "created", "commit")},
         archive=archive,
-        repository=unbundle.REPOSITORY,
-        images=unbundle.IMAGES,
+        repository=bundle_archive.REPOSITORY,
+        images=bundle_archive.IMAGES,
         image_count=len(manifest["images"]),
-        manifest=unbundle.MANIFEST,
-        wheels=unbundle.WHEELS_FOLDER,
+        manifest=bundle_archive.MANIFEST,
+        wheels=bundle_archive.WHEELS_FOLDER,
         wheel_count=manifest["wheels"],
-        sums=unbundle.SUMS,
+        sums=bundle_archive.SUMS,
     )
-
-
-def pack(work: Path, target: Path) -> str:
-    """Pack what is in ``work``; the archive's SHA-256. It gets its name when it is whole."""
-    files = sorted(path for path in work.rglob("*") if path.is_file())
-    names = {path.relative_to(work).as_posix(): path for path in files}
-    sums = {name: _digest(path) for name, path in names.items()}
-    (work / unbundle.SUMS).write_text("".join(f"{sums[name]}  {name}\n" for name in sums))
-    names[unbundle.SUMS] = work / unbundle.SUMS
-    order = [*unbundle.HEAD, *(name for name in names if name not in unbundle.HEAD)]
-    part = work / target.name
-    with tarfile.open(part, "w") as archive:
-        for name in order:
-            archive.add(names[name], name, filter=_of_nobody)
-    part.rename(target)
-    return _digest(target)
-
-
-def _of_nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode = 0o644
-    return member
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,131 +8,31 @@ is changed, and the archive is read where it is: no disk space is needed for a c
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from stackctl.bundle_archive import (
+    IMAGES,
+    MEBIBYTE,
+    PIP_SETTINGS,
+    REPOSITORY,
+    WHEELS_FOLDER,
+    Bundle,
+    Refused,
+    reading,
+)
 
 ROOT = Path(__file__).resolve().parents[4]
 WHEELS = Path("deploy/wheels")
 """Where builds and installations find the wheels, in the checkout."""
 NOTE = "bundle.json"
 """Beside them: the bundle's manifest, and the ids that its images have here."""
-PIP_SETTINGS = "pip.conf"
-"""Beside them, and last: with it, they are used."""
 
-FORMAT = 1
-README = "README.md"
-MANIFEST = "manifest.json"
-SUMS = "SHA256SUMS"
-REPOSITORY = "repository.bundle"
-IMAGES = "images.tar.gz"
-WHEELS_FOLDER = "wheels/"
-HEAD = (README, MANIFEST, SUMS)
-"""The first members of the archive, in this order."""
-
-_AGAIN = "Fix: copy the archive again, or make it again with `make bundle`"
 _RERUN = "Fix: what that names, then run this again"
-_MEBIBYTE = 1024 * 1024
-
-
-class Refused(Exception):
-    """A message for people: what, which value, and the fix. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """An archive, what it says of itself, and the SHA-256 of each member."""
-
-    path: Path
-    manifest: dict[str, Any]
-    sums: dict[str, str]
-
-    @classmethod
-    def open(cls, path: Path) -> Bundle:
-        """Read the first members alone. Raises Refused for anything else."""
-        found: dict[str, bytes] = {}
-        with _reading(path) as archive:
-            for member in archive:
-                if member.name not in HEAD:
-                    break
-                found[member.name] = _content(archive, member)
-        if missing := [name for name in HEAD if name not in found]:
-            raise Refused(
-                f"{path} is not a bundle: it has no {missing[0]}."
-                " Fix: name the archive that `make bundle` wrote"
-            )
-        try:
-            manifest: dict[str, Any] = json.loads(found[MANIFEST])
-            lines = [line.split("  ", 1) for line in found[SUMS].decode().splitlines()]
-            sums = {name: digest for digest, name in lines}
-            if sums[MANIFEST] != hashlib.sha256(found[MANIFEST]).hexdigest():
-                raise ValueError(MANIFEST)
-        except (ValueError, KeyError):
-            raise Refused(f"{path} is damaged: its list of contents is invalid. {_AGAIN}") from None
-        if manifest.get("format") != FORMAT:
-            raise Refused(
-                f"{path} has format {manifest.get('format')}, and this checkout reads {FORMAT}."
-                f" Fix: check out {manifest.get('commit')}, of which it was made"
-            )
-        return cls(path, manifest, sums)
-
-    def check_content(self) -> None:
-        """Read it all. Raises Refused unless each member is there and as it was made."""
-        seen = set()
-        with _reading(self.path) as archive:
-            for member in archive:
-                if member.name == SUMS:
-                    continue
-                seen.add(member.name)
-                expected = self.sums.get(member.name)
-                if expected is None or not member.isreg() or not _has_its_place(member.name):
-                    raise Refused(
-                        f"{self.path} holds {member.name!r}, which is not part of a bundle."
-                        f" {_AGAIN}"
-                    )
-                if (found := _digest(archive, member)) != expected:
-                    raise Refused(
-                        f"{self.path} is damaged: the SHA-256 of {member.name} is {found}, not"
-                        f" {expected}. {_AGAIN}"
-                    )
-        if missing := sorted({*self.sums, REPOSITORY, IMAGES} - seen):
-            raise Refused(
-                f"{self.path} is incomplete: it has no {missing[0]}"
-                f"{f', and {len(missing) - 1} more' if missing[1:] else ''}. {_AGAIN}"
-            )
-
-    def check_commit(self, head: str) -> None:
-        """Raises Refused unless the checkout is of the bundle's commit."""
-        commit = self.manifest["commit"]
-        if head != commit:
-            raise Refused(
-                f"{self.path} is of commit {commit[:12]}, and this checkout is at {head[:12]}."
-                f" Fix: git checkout {commit[:12]}; or clone {REPOSITORY}, which is in the archive"
-            )
-
-    def check_architecture(self, here: str) -> None:
-        """Raises Refused unless the engine's architecture is the images'."""
-        if here != self.manifest["architecture"]:
-            raise Refused(
-                f"{self.path} is for {self.manifest['architecture']}, and the Docker Engine here"
-                f" is {here}. Fix: make the bundle on a machine with {here}"
-            )
-
-    def check_images(self, wanted: set[str]) -> None:
-        """Raises Refused for an image that nothing builds here, and the bundle does not have."""
-        if missing := sorted(wanted - {image["name"] for image in self.manifest["images"]}):
-            raise Refused(
-                f"{self.path} has no image {missing[0]}, which docker-compose.yml and .env name"
-                " here. Fix: the bundle's .env and this one must name the same images"
-            )
 
 
 def load_images(bundle: Bundle) -> dict[str, str]:
@@ -144,11 +44,11 @@ def load_images(bundle: Bundle) -> dict[str, str]:
         stderr=subprocess.PIPE,
     )
     assert load.stdin and load.stderr  # noqa: S101
-    with _reading(bundle.path) as archive:
+    with reading(bundle.path) as archive:
         source = archive.extractfile(archive.getmember(IMAGES))
         assert source  # noqa: S101
         try:
-            shutil.copyfileobj(source, load.stdin, _MEBIBYTE)
+            shutil.copyfileobj(source, load.stdin, MEBIBYTE)
             load.stdin.close()
         except BrokenPipeError:
             pass
@@ -170,14 +70,14 @@ def place_wheels(bundle: Bundle, folder: Path, ids: dict[str, str]) -> None:
     new = folder / ".new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    with _reading(bundle.path) as archive:
+    with reading(bundle.path) as archive:
         for member in archive:
             if member.name.startswith(WHEELS_FOLDER):
                 target = new / member.name.removeprefix(WHEELS_FOLDER)
                 source = archive.extractfile(member)
                 assert source  # noqa: S101
                 with target.open("wb") as file:
-                    shutil.copyfileobj(source, file, _MEBIBYTE)
+                    shutil.copyfileobj(source, file, MEBIBYTE)
     (folder / PIP_SETTINGS).unlink(missing_ok=True)
     for old in folder.glob("*.whl"):
         old.unlink()
@@ -251,42 +151,6 @@ def take_in(path: Path, *, wheels_only: bool) -> None:
     place_wheels(bundle, ROOT / WHEELS, ids)
     start = "make dev" if wheels_only else "make up"
     print(f"Bundle {bundle.manifest['version']} is here. `{start}` needs no network.")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[tarfile.TarFile]:
-    opened = False
-    try:
-        with tarfile.open(path, "r:") as archive:
-            opened = True
-            yield archive
-    except (tarfile.TarError, EOFError) as error:
-        if opened:
-            raise Refused(f"{path} is damaged: {error}. {_AGAIN}") from None
-        raise Refused(
-            f"{path} is not a bundle: it is not a tar archive."
-            " Fix: name the archive that `make bundle` wrote"
-        ) from None
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    return file.read() if file else b""
-
-
-def _digest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    found = hashlib.sha256()
-    file = archive.extractfile(member)
-    while file and (piece := file.read(_MEBIBYTE)):
-        found.update(piece)
-    return found.hexdigest()
-
-
-def _has_its_place(name: str) -> bool:
-    wheel = name.removeprefix(WHEELS_FOLDER)
-    return name in {*HEAD, REPOSITORY, IMAGES} or (
-        wheel != name and "/" not in wheel and (wheel.endswith(".whl") or wheel == PIP_SETTINGS)
-    )
 
 
 def _said(*command: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stackctl import unbundle
+from stackctl.bundle_archive import PIP_SETTINGS
 from stackctl.errors import StackctlError
 
 _STACKCTL = Path(__file__).resolve().parents[3]
@@ -104,7 +105,7 @@ def _lock(folder: Path, name: str, package: str) -> None:
 
     Of one that has the package, if there is one: it has all that the new one needs.
     """
-    if (folder.parents[1] / unbundle.WHEELS / unbundle.PIP_SETTINGS).exists():
+    if (folder.parents[1] / unbundle.WHEELS / PIP_SETTINGS).exists():
         raise StackctlError(
             f"uv lock in {name}: packages come from a bundle here, which does not have those for"
             f" its tests. Fix: where there is a network, make location NAME={name}, git commit,"
