@@ -6,6 +6,7 @@ the end of the key before.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -26,7 +27,7 @@ class YamlText:
         self._lines = text.splitlines(keepends=True)
         self._edits: list[tuple[int, int, str]] = []
         try:
-            self._root = YAML().compose(text)
+            self._root = _compose(text)
         except YAMLError:
             raise StackctlError(f"{file} is not valid YAML") from None
 
@@ -119,3 +120,10 @@ class YamlText:
 
     def _start_of(self, line: int) -> int:
         return sum(map(len, self._lines[:line]))
+
+
+# A text is asked for its locations, then changed; composing takes 0.3 s for docker-compose.yml.
+@lru_cache(maxsize=4)
+def _compose(text: str) -> Any:
+    """The root node; never changed."""
+    return YAML().compose(text)
