@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
+import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_httpserver import HTTPServer
@@ -12,6 +16,22 @@ from pytest_httpserver import HTTPServer
 from harness import Stack
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[HTTPServer]:
+    """A server on loopback by TLS, where engines accept any certificate.
+
+    Not by HTTP: the engine tries TLS first, and Python's server answers that with no HTTP line.
+    """
+    certificate, key = folder / "registry.crt", folder / "registry.key"
+    subject = ("-subj", "/CN=127.0.0.1", "-days", "2", "-nodes", "-newkey", "rsa:2048")
+    command = ("openssl", "req", "-x509", *subject, "-keyout", str(key), "-out", str(certificate))
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HTTPServer(host="127.0.0.1", ssl_context=context) as server:
+        yield server
 
 
 def serve(stack: Stack, server: HTTPServer, image: str, folder: Path) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from harness import Stack
+from registry import registry
 from runs import launch
 
 
@@ -37,7 +38,7 @@ def image_of_scenarios(stack: Stack, image: str) -> Iterator[None]:
 
 
 @pytest.mark.long
-def test_a_registry_that_limits_its_rate_and_then_refuses(stack: Stack) -> None:
+def test_a_registry_that_limits_its_rate_and_then_refuses(stack: Stack, tmp_path: Path) -> None:
     asked = []
 
     def answer(request: Request) -> Response:
@@ -48,10 +49,9 @@ def test_a_registry_that_limits_its_rate_and_then_refuses(stack: Stack) -> None:
         body = f'{{"errors": [{{"code": "{code}", "message": "says the registry: {code}"}}]}}'
         return Response(body, 429 if len(asked) <= 4 else 403, content_type="application/json")
 
-    # The engine takes a registry on loopback without TLS.
-    with HTTPServer(host="127.0.0.1") as registry:
-        registry.expect_request(re.compile("/v2/.*")).respond_with_handler(answer)
-        image = f"127.0.0.1:{registry.port}/team/scenarios@sha256:{'1' * 64}"
+    with registry(tmp_path) as server:
+        server.expect_request(re.compile("/v2/.*")).respond_with_handler(answer)
+        image = f"127.0.0.1:{server.port}/team/scenarios@sha256:{'1' * 64}"
         with image_of_scenarios(stack, image):
             run = launch(stack, "scenarios", "tick_job")
             run.wait("FAILURE", seconds=120)

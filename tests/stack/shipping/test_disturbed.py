@@ -89,13 +89,13 @@ def test_a_release_that_dies_once_it_is_live_is_rolled_back(stack: Stack) -> Non
 
 
 def begin_until(stack: Stack, step: str) -> subprocess.Popen[str]:
-    """A deployment that has just ended the step before ``step``."""
+    """A deployment that has just ended the step before ``step``, or begun the first."""
     process = begin(stack, "deploy", "elt")
-    if step != _STEPS[0]:
-        done = _STEPS[_STEPS.index(step) - 1]
-        for line in process.stdout or ():
-            if done in line and "✓" in line:
-                break
+    first = step == _STEPS[0]
+    awaited = step if first else _STEPS[_STEPS.index(step) - 1]
+    for line in process.stdout or ():
+        if awaited in line and (first or "✓" in line):
+            break
     return process
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
-from pytest_httpserver import HTTPServer
 
 from harness import Stack
-from registry import serve
+from registry import registry, serve
 from releases import deploy, listed, write, write_release
 from runs import launch
 
@@ -22,7 +21,7 @@ from runs import launch
 def test_an_image_of_a_registry_is_shipped_without_building(stack: Stack, tmp_path: Path) -> None:
     write_release(stack, "built by CI")
     stack.run("env", "ELT_IMAGE=built/elt:ci", "docker", "compose", "build", "elt")
-    with HTTPServer(host="127.0.0.1") as server:
+    with registry(tmp_path) as server:
         reference = serve(stack, server, "built/elt:ci", tmp_path)
         stack.run("docker", "rmi", "built/elt:ci")
         # What is in the checkout is not what is shipped.
