@@ -51,7 +51,7 @@ defs = dg.Definitions(jobs=[job])
 ORIGIN = RemoteJobOrigin(
     RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("elt"), "__repository__"), "job"
 )
-SAVES_TIME = (worker._PLUGINS, worker._DEFINITION)
+OPTIONAL = (worker._PLUGINS, worker._DEFINITION, worker._STEP_PROCESS)
 OF_AN_INSTANCE = (
     *(worker._KEEP_CONNECTIONS, worker._NEW_EVENT),
     *(*worker._QUESTIONS, *worker._CONNECTS),
@@ -139,7 +139,7 @@ def test_a_run_is_executed_with_nothing_missing(
     assert "run worker:" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", [*worker._TO_EXECUTE, *SAVES_TIME])
+@pytest.mark.parametrize("path", [*worker._TO_EXECUTE, *OPTIONAL])
 def test_the_pinned_dagster_has_it(path: str) -> None:
     worker.find.cache_clear()
     assert worker.find(path) is not None
@@ -150,8 +150,8 @@ def test_instances_of_the_pinned_dagster_have_it(instance: DagsterInstance, path
     assert worker.find_in(instance, path) is not None
 
 
-@pytest.mark.parametrize("path", SAVES_TIME)
-def test_what_saves_time_may_be_missing(
+@pytest.mark.parametrize("path", OPTIONAL)
+def test_what_a_run_can_do_without_may_be_missing(
     instance: DagsterInstance,
     run: DagsterRun,
     repository: ReconstructableRepository,
@@ -162,6 +162,7 @@ def test_what_saves_time_may_be_missing(
     with pytest.MonkeyPatch.context() as patched:
         remove(patched, path)
         worker.import_dagster()
+        worker.repeat_in_step_processes()
         worker.warm_up(instance, [serialize_value(repository.pointer)])
     assert worker.main(order_of(instance, run)) == 0
     assert succeeded(instance, run)
@@ -321,6 +322,15 @@ def test_a_standby_worker_that_could_not_execute_is_never_ready(
     captured = capsys.readouterr()
     assert worker.READY not in captured.out
     assert path in captured.err
+
+
+def test_steps_processes_get_the_program_as_the_container_has_it() -> None:
+    """There it is no file, but an argument."""
+    text = worker._own_text().partition("\nif __name__")[0] + "\nprint(_own_text(), end='')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", text, "{}"], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == text
 
 
 def test_it_imports_nothing_but_dagster_and_the_standard_library() -> None:

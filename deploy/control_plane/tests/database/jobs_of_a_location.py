@@ -1,9 +1,11 @@
 """Jobs that make a run worker use all of Dagster's storage that it ever writes to."""
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import dagster_postgres.utils
 
 regions = dg.DynamicPartitionsDefinition(name="regions")
 
@@ -56,6 +58,20 @@ def says_much(context: dg.OpExecutionContext) -> None:
 @dg.job
 def talking() -> None:
     says_much()
+
+
+@dg.op
+def says_much_apart() -> None:
+    """In a process of its own, where the test cannot shorten Dagster's twelve seconds of tries."""
+    dagster_postgres.utils.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 12))
+    for number in range(60):
+        dg.OpExecutionContext.get().log.info(f"number {number}")
+        time.sleep(0.02)
+
+
+@dg.job(executor_def=dg.multiprocess_executor)
+def talking_apart() -> None:
+    says_much_apart()
 
 
 @dg.job
@@ -136,7 +152,10 @@ assets_job = dg.define_asset_job("assets_job", selection=[orders, report])
 parts_job = dg.define_asset_job("parts_job", selection=[parts])
 
 definitions = dg.Definitions(
-    jobs=[plain, talking, failing, retrying, pooled, mapped, instance_user, assets_job, parts_job],
+    jobs=[
+        *(plain, talking, talking_apart, failing, retrying, pooled, mapped, instance_user),
+        *(assets_job, parts_job),
+    ],
     assets=[orders, report, parts],
     asset_checks=[recent],
     # A step's own process runs the same statements, seconds later.

@@ -112,6 +112,39 @@ def test_a_run_goes_on_through_a_crash(
     assert "run worker: waits for the database: " in capfd.readouterr().err
 
 
+def test_steps_in_processes_of_their_own_go_on(
+    postgres: Postgres,
+    dagster: DagsterInstance,
+    patient: DagsterInstance,
+    new_run: NewRun,
+    beside: Callable[..., None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A project that sets no executor has these."""
+
+    class SaidByTheStep:
+        """Set as soon as the step's process has said that it waits."""
+
+        said = ""
+
+        def wait(self, seconds: float) -> bool:
+            deadline = time.monotonic() + seconds
+            while "waits for the database: PostgresEventLogStorage.store_event" not in self.said:
+                if time.monotonic() > deadline:
+                    return False
+                self.said += capfd.readouterr().err
+                time.sleep(0.05)
+            return True
+
+    run = new_run("elt", "talking_apart")
+    beside(crash, postgres, run.run_id, SaidByTheStep())
+    assert execute(patient, run) == 0
+    ended = dagster.get_run_by_id(run.run_id)
+    assert ended is not None and ended.status == DagsterRunStatus.SUCCESS
+    messages = counted(dagster, run.run_id)
+    assert {f"number {n}": 1 for n in range(60)}.items() <= messages.items()
+
+
 def test_a_worker_that_starts_meanwhile_waits(
     postgres: Postgres,
     dagster: DagsterInstance,

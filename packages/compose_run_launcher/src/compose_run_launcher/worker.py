@@ -33,6 +33,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 # All that is private in Dagster here, as `module:name`; seen in 1.13.27.
@@ -57,6 +58,8 @@ _EVENTS = "dagster._core.storage.event_log:SqlEventLogStorageTable"
 _WRITE = "dagster._serdes:serialize_value"
 # Called with each event of a run.
 _NEW_EVENT = "handle_new_event"
+# What a process of a step gets from the run's: it opens the instance by itself.
+_STEP_PROCESS = "dagster._core.executor.multiprocess:MultiprocessExecutorChildProcessCommand"
 
 # A database that is away for longer is not coming back by a restart.
 _AWAY_S = 150.0
@@ -187,12 +190,53 @@ def open_instance(ref: str) -> Any:
         answer = find_in(instance, path)
         if answer is not None:
             setattr(getattr(instance, storage), question, functools.cache(answer))
+    repeat_storages(instance)
+    end_once(instance)
+    repeat_in_step_processes()
+    return instance
+
+
+def repeat_storages(instance: Any) -> None:
+    """Let all storage calls of the instance wait for a database that is away."""
     for path in _STORAGES:
         storage = find_in(instance, path)
         if storage is not None:
             repeat_calls(storage)
-    end_once(instance)
-    return instance
+
+
+def repeat_in_step_processes() -> None:
+    """Let steps in processes of their own (``multiprocess_executor``) do the same."""
+    command = find(_STEP_PROCESS)
+    if command is not None:
+        command.__getstate__ = lambda self: {**vars(self), "_run_worker": _InStepProcess()}
+
+
+class _InStepProcess:
+    """Read by a step's process, it executes this file there, which that one need not have."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        text = f"{_own_text()}\nrepeat_of_each_instance()\n"
+        return exec, (text, {"__name__": "run_worker"})
+
+
+def _own_text() -> str:
+    if "__file__" in globals():
+        return Path(__file__).read_text()
+    return sys.orig_argv[sys.orig_argv.index("-c") + 1]
+
+
+def repeat_of_each_instance() -> None:
+    """Let each instance that this process opens from here on wait for its database."""
+    from dagster import DagsterInstance
+
+    from_ref = DagsterInstance.from_ref
+
+    def opened(ref: Any) -> Any:
+        instance = from_ref(ref)
+        repeat_storages(instance)
+        return instance
+
+    DagsterInstance.from_ref = staticmethod(opened)  # type: ignore[assignment, method-assign]
 
 
 def end_once(instance: Any) -> None:
