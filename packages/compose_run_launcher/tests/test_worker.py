@@ -325,7 +325,7 @@ def test_a_standby_worker_that_could_not_execute_is_never_ready(
 
 
 def test_steps_processes_get_the_program_as_the_container_has_it() -> None:
-    """There it is no file, but an argument."""
+    """There it is an argument, not a file."""
     text = worker._own_text().partition("\nif __name__")[0] + "\nprint(_own_text(), end='')\n"
     done = subprocess.run(
         [sys.executable, "-c", text, "{}"], check=True, capture_output=True, text=True
