@@ -259,15 +259,22 @@ def in_rpc_network(stack: Stack, location: str) -> set[str]:
 
 @pytest.mark.long
 def test_fifty_more_on_an_engine_whose_address_pools_end_at_31(stack: Stack) -> None:
+    """Most of them while the stack is stopped, which takes a quarter of the time; then live."""
     names = [f"team_{number:02}" for number in range(50)]
-    before = others(stack)
+    live = names[-5:]
     try:
-        for name in names:
+        stack.run("make", "down")
+        for name in names[: -len(live)]:
+            stack.run("make", "location", f"NAME={name}")
+        began = time.monotonic()
+        stack.run("make", "up")
+        print(f"make up: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+        before = others(stack)
+        for name in live:
             began = time.monotonic()
             stack.run("make", "location", f"NAME={name}")
             print(f"{name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
-        until(lambda: set(locations(stack).values()) == {"RepositoryLocation"} or None, seconds=120)
-        assert set(names) <= set(locations(stack))
+        until(lambda: _all_are_loaded(stack, names), seconds=120)
         control_plane = {stack.container(name) for name in ("webserver", "daemon", "workspace")}
         for name in names:
             assert in_rpc_network(stack, name) == {stack.container(name), *control_plane}
@@ -276,7 +283,17 @@ def test_fifty_more_on_an_engine_whose_address_pools_end_at_31(stack: Stack) -> 
         after = others(stack)
         assert {name: after[name] for name in before} == before
     finally:
+        stack.run("make", "down", check=False)
         for name in names:
-            removal = ("make", "location-remove", f"NAME={name}", "DELETE_DATA=1", "YES=1")
-            stack.run(*removal, check=False)
+            stack.run("make", "location-remove", f"NAME={name}", "YES=1", check=False)
+        left = stack.run("docker", "volume", "ls", "--quiet", f"--filter=name={stack.project}_")
+        gone = [volume for volume in left.split() if "_team_" in volume]
+        stack.run("docker", "volume", "rm", *gone, check=False)
+        stack.run("make", "up")
     assert not set(names) & set(locations(stack))
+
+
+def _all_are_loaded(stack: Stack, names: list[str]) -> None:
+    found = locations(stack)
+    assert set(names) <= set(found)
+    assert set(found.values()) == {"RepositoryLocation"}
