@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status psql build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status psql retention-plan retention build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -43,6 +43,14 @@ logs: ## DE Follow the logs: all, or of one service with SERVICE=daemon
 
 psql: ## DE Open a session in the warehouse, as LOCATION=analytics; PRINT=1: its address for other programs
 	@$(TASK) psql $(CTL)/psql
+
+##@ Old history
+
+retention-plan: ## DE Show which old runs, events and files would go, and how much space that is; changes nothing
+	@$(TASK) retention-plan $(CTL)/retention plan
+
+retention: ## DE Remove them now; COMPACT=1: give the disk space back, runs wait meanwhile
+	@$(TASK) retention $(CTL)/retention run $(if $(COMPACT),--compact)
 
 ##@ Ship
 

@@ -8,6 +8,7 @@ import fcntl
 import gc
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ PORT = 4000
 _INTERFACE = "rpc"
 _SIOCGIFADDR = 0x8915
 _SIGN = Path("/tmp/serving")
+_HOUR_S = 3600
 
 
 def rpc_address() -> str:
@@ -59,6 +61,13 @@ def keep_sign(address: str) -> None:
         time.sleep(5 if serves else 0.2)
 
 
+def remove_files() -> None:
+    """Remove the files of runs that were removed, each hour, by a process that ends again."""
+    while True:
+        time.sleep(_HOUR_S)
+        subprocess.run(["nice", sys.executable, "/usr/local/bin/run_files.py", "run"], check=False)
+
+
 def main() -> None:
     """Run Dagster's command."""
     # Importing makes hundreds of thousands of objects and no garbage: looking through them is a
@@ -72,6 +81,7 @@ def main() -> None:
     gc.set_threshold(20_000)
     address = rpc_address()
     threading.Thread(target=keep_sign, args=(address,), name="health", daemon=True).start()
+    threading.Thread(target=remove_files, name="run-files", daemon=True).start()
     sys.argv = ["dagster", "api", "grpc", "--host", address, "--port", str(PORT)]
     sys.exit(command())
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from control_plane import imports  # isort: split
 
 import logging
+import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from compose_run_launcher import ComposeRunLauncher
 from dagster import DagsterInstance
 
 from control_plane.connections import keep_connections
+from control_plane.errors import StackError
 from control_plane.internals.daemon import (
     WorkspaceFileTarget,
     capture_interrupts,
@@ -31,6 +34,8 @@ from control_plane.own_requests import keep_requests_in_their_repository
 from control_plane.planned_events import write_planned_events_at_once
 from control_plane.pool_default import publish_pool_default
 from control_plane.queue_daemon import daemons
+from control_plane.retention.rules import hour_of, rules_of
+from control_plane.retention.schedule import Daily
 from control_plane.retries import Retries
 from control_plane.run_writes import write_runs_whole
 from control_plane.served import ServedFile
@@ -67,6 +72,11 @@ def main(
     workspace: Path, served: Path | None, step_logs: Path | None, step_logs_limit_gb: float
 ) -> None:
     """Run Dagster's daemon, and the run launcher's watch beside it."""
+    try:
+        rules_of(os.environ)
+        hour = hour_of(os.environ)
+    except StackError as error:
+        sys.exit(f"error: {error}")
     imports.done()
     setup_interrupt_handlers()
     keep_one_order()
@@ -95,6 +105,8 @@ def main(
             Retries(instance, partial(workspace_of, controller)).take_over()
             if limit:
                 limits.start()
+            if hour is not None:
+                Daily(instance, hour).start()
             file = served and ServedFile(workspace_of(controller), served)
             if file:
                 file.start()

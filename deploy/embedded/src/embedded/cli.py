@@ -137,6 +137,33 @@ def psql(
     os.execve(program, [program, address], {**os.environ, "PGPASSWORD": password})
 
 
+@app.command("retention-plan")
+def retention_plan() -> None:
+    """Show which old runs, events and files would go, and how much space that is."""
+    _retention("plan")
+
+
+@app.command()
+def retention(compact: Annotated[str, typer.Option("--compact", envvar="COMPACT")] = "") -> None:
+    """Remove them now; with COMPACT=1 give the disk space back, while runs wait."""
+    _retention("run", *(["--compact"] if compact else []))
+
+
+def _retention(*command: str) -> None:
+    paths = repository()
+    _holder(paths)
+    ports = [each.port for each in process_list.read(paths.processes) if each.name == "postgres"]
+    if not ports or ports[0] is None:
+        complain("Postgres does not run. Fix: make logs SERVICE=postgres")
+        raise typer.Exit(1)
+    environments = Environments(
+        paths, read_settings(paths.root), dict(os.environ), uuid.uuid4().hex, ports[0]
+    )
+    program = str(paths.binaries / "python")
+    arguments = [program, "-m", "control_plane.retention", *command]
+    os.execve(program, arguments, environments.control_plane())
+
+
 @app.command()
 def down() -> None:
     """Stop the stack that runs in another terminal, in its own order; data stays."""

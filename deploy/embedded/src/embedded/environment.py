@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from control_plane import secrets
 from control_plane.database import CONTROL_ROLE
+from control_plane.retention.rules import SETTINGS as RETENTION_SETTINGS
 
 from embedded.leftovers import MARK, mark
 from embedded.locations import Location
@@ -57,6 +58,18 @@ class Environments:
             **self._instance(CONTROL_ROLE, CONTROL_ROLE),
             # A backfill waits while its location is away, as in docker-compose.yml.
             "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1",
+            **self._retention(),
+        }
+
+    def _retention(self) -> dict[str, str]:
+        """What old history is, and the files of it, which the daemon removes here."""
+        chosen = {
+            name: value for name in RETENTION_SETTINGS if (value := self.settings.get(name))
+        }
+        return {
+            **chosen,
+            "RETENTION_FILES": str(self.paths.run_files),
+            "RETENTION_STORAGE_ROOT": str(self.paths.data / "storage"),
         }
 
     def location(self, location: Location) -> dict[str, str]:

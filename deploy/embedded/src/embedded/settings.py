@@ -66,6 +66,11 @@ class Paths:
         return self.root / "deploy" / "code_location" / "dbt-parse"
 
     @property
+    def run_files(self) -> Path:
+        """Removes the files of removed runs."""
+        return self.root / "deploy" / "code_location" / "run_files.py"
+
+    @property
     def binaries(self) -> Path:
         """Console scripts of the environment that the supervisor itself runs in."""
         return self.project / ".venv" / "bin"

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[4]
 EMBEDDED = "embedded"
 DOCKER = "docker"
 
-IN_BOTH = {"down", "logs", "ps", "psql", "status"}
+IN_BOTH = {"down", "logs", "ps", "psql", "retention", "retention-plan", "status"}
 _RELOAD = "it runs the code of this checkout. Instead: press Reload in the UI after a change"
 _NO_RELEASES = (
     "it runs the code of this checkout and keeps no releases. Instead: git log, git checkout,"

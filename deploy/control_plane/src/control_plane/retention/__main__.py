@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -51,8 +53,8 @@ def plan() -> None:
     if found.shares:
         console.print(table)
         console.print(
-            f"Together about {size(found.bytes)} of Dagster's database. Step logs and values of"
-            " these runs go too."
+            f"Together about {size(found.bytes)} of Dagster's database."
+            " Step logs and values of these runs go too."
         )
     else:
         console.print("No run goes.")
@@ -65,6 +67,16 @@ def plan() -> None:
             " it is ignored. Fix: change it on the job.",
             markup=False,
         )
+    _files("plan", found.run_ids)
+
+
+@app.command()
+def ids(location: Annotated[str, typer.Argument(help="A code location.")]) -> None:
+    """Print the ids of the location's runs that would go, for the size of their files."""
+    with _one_line_errors():
+        rules = rules_of(os.environ)
+        with session() as connection:
+            print("\n".join(planning.ids(connection, rules, location)))
 
 
 @app.command()
@@ -95,6 +107,15 @@ def run(
             f"their space is used for new rows ({size(max(back, 0))} went back to the operating"
             " system; COMPACT=1 gives back all, docs/retention.md)"
         )
+    _files("run")
+
+
+def _files(task: str, ids: Sequence[str] = ()) -> None:
+    """Where there is no container for each location, their files are this process's, too."""
+    program = os.environ.get("RETENTION_FILES")
+    if program:
+        command = [sys.executable, program, task]
+        subprocess.run(command, input="\n".join(ids), text=True, check=False)
 
 
 def _vacuum(connection: object, full: bool) -> dict[str, tuple[int, int]]:

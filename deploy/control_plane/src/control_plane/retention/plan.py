@@ -54,6 +54,7 @@ class Plan:
     shares: Sequence[Share]
     others: dict[str, int]
     wrong_tags: Sequence[tuple[str, str, str, str]]
+    run_ids: Sequence[str]
 
     @property
     def bytes(self) -> int:
@@ -92,7 +93,18 @@ def make(connection: Any, rules: Rules) -> Plan:
                 )
                 others[kind] = cursor.fetchone()[0] if rules.days else 0
             cursor.execute(_WRONG_TAGS)
-            return Plan(shares, others, cursor.fetchall())
+            return Plan(shares, others, cursor.fetchall(), batch)
+    finally:
+        connection.rollback()
+
+
+def ids(connection: Any, rules: Rules, location: str) -> list[str]:
+    """Runs of a location that go, or whose log does."""
+    try:
+        with connection.cursor() as cursor:
+            select(cursor, rules)
+            cursor.execute("SELECT run_id FROM going WHERE location = %s", (location,))
+            return [run_id for (run_id,) in cursor.fetchall()]
     finally:
         connection.rollback()
 

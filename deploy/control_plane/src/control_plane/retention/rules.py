@@ -8,6 +8,13 @@ from dataclasses import dataclass, field
 
 from control_plane.errors import StackError
 
+SETTINGS = (
+    "RETENTION_DAYS",
+    "RETENTION_RUNS",
+    "RETENTION_KEEP_LAST",
+    "RETENTION_LOCATIONS",
+    "RETENTION_HOUR",
+)
 # A lost run is retried for two days after its end (retries.py).
 LEAST_DAYS = 3
 DAYS = 365
