@@ -39,7 +39,8 @@ def raises_when_told(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRes
 def upstream(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     if context.run.tags.get("fail"):
         raise RuntimeError("on purpose")
-    return dg.MaterializeResult(data_version=dg.DataVersion(context.partition_key))
+    version = context.partition_key + context.run.tags.get("version", "")
+    return dg.MaterializeResult(data_version=dg.DataVersion(version))
 
 
 @dg.asset(partitions_def=letters, deps=[upstream])

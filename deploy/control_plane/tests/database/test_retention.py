@@ -96,6 +96,7 @@ def lived(dagster: DagsterInstance, postgres: Postgres) -> None:
         for letter in "abc":
             materialize(dagster, "upstream", partition_key=letter)
         materialize(dagster, "downstream", partition_key="a")
+        materialize(dagster, "downstream", partition_key="c")
         materialize(dagster, "gridded", partition_key=MultiPartitionKey({"letter": "a", "number": "1"}))
         materialize(dagster, "named", partition_key="x")
         observe([history.resolve_assets_def("observed")], instance=dagster)
@@ -103,6 +104,8 @@ def lived(dagster: DagsterInstance, postgres: Postgres) -> None:
     # Downstream of "a" was made from the first of these; the data has been the same since.
     materialize(dagster, "upstream", partition_key="a")
     materialize(dagster, "upstream", partition_key="a")
+    # That of "c" has changed since.
+    materialize(dagster, "upstream", partition_key="c", tags={"version": "2"})
     # A partition that failed after it was made, one that never was made, a check that raised.
     materialize(dagster, "upstream", partition_key="b", tags={"fail": "1"})
     materialize(dagster, "upstream", partition_key="d", tags={"fail": "1"})
