@@ -51,7 +51,10 @@ def main() -> None:
         file = str(Path(__file__).with_name("years.py"))
         context = stack.enter_context(define_out_of_process_context(file, "years", instance))
         process = context.process_context
-        found: dict[str, Any] = {"before": _ask(process, options.repeat), "counts": _counts(session)}
+        found: dict[str, Any] = {
+            "before": _ask(process, options.repeat),
+            "counts": _counts(session),
+        }
         found["retention"] = _remove(server, instance, session, process)
         found["after"] = _ask(process, options.repeat)
         found["counts after"] = _counts(session)
@@ -166,9 +169,7 @@ class _Meanwhile(threading.Thread):
             run = self._instance.create_run_for_job(self._job)
             self._instance.report_engine_event("launching", run)
             self.launches.append(time.perf_counter() - began)
-            self.pages.append(
-                sum(pages.seconds(self._process, pages.PAGES["runs"]).values())
-            )
+            self.pages.append(sum(pages.seconds(self._process, pages.PAGES["runs"]).values()))
 
     def end(self) -> None:
         self._ended.set()
@@ -192,7 +193,9 @@ def _show(found: dict[str, Any]) -> None:
             f"{name:34}{sum(asked.values()):8.2f}{sum(found['after'][name].values()):8.2f}"
             f"  {slowest} {asked[slowest]:.2f}"
         )
-    print(json.dumps({key: found[key] for key in ("counts", "counts after", "retention")}, indent=1))
+    print(
+        json.dumps({key: found[key] for key in ("counts", "counts after", "retention")}, indent=1)
+    )
 
 
 if __name__ == "__main__":

@@ -136,6 +136,8 @@ class Stack:
             "STANDBY_WORKERS": "0" if QUIET else "1",
             "WEBSERVER_PORT": str(self.port),
             "STEP_LOGS_LIMIT_GB": "0.05",
+            # No job of the tests has twenty old runs.
+            "RETENTION_KEEP_LAST": "0",
             "RPC_SUBNETS": self.subnets,
             **self.settings,
         }

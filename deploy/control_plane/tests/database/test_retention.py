@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg2
 import pytest
 from assets_with_history import history
@@ -19,7 +20,6 @@ from dagster._core.definitions.observe import observe
 from dagster_graphql.test.utils import define_out_of_process_context, execute_dagster_graphql
 from ui_queries import query
 
-import dagster as dg
 from control_plane.errors import StackError
 from control_plane.retention import plan, removal
 from control_plane.retention.connection import alone
@@ -97,7 +97,9 @@ def lived(dagster: DagsterInstance, postgres: Postgres) -> None:
             materialize(dagster, "upstream", partition_key=letter)
         materialize(dagster, "downstream", partition_key="a")
         materialize(dagster, "downstream", partition_key="c")
-        materialize(dagster, "gridded", partition_key=MultiPartitionKey({"letter": "a", "number": "1"}))
+        materialize(
+            dagster, "gridded", partition_key=MultiPartitionKey({"letter": "a", "number": "1"})
+        )
         materialize(dagster, "named", partition_key="x")
         observe([history.resolve_assets_def("observed")], instance=dagster)
         history.resolve_job_def("plain").execute_in_process(instance=dagster)
@@ -213,9 +215,13 @@ def without_gone(said: Any, present: set[str]) -> Any:
 def old_run(dagster: DagsterInstance, postgres: Postgres, new_run: NewRun) -> Callable[..., str]:
     """A run that ended 400 days ago, with an event."""
 
-    def make(location: str = "elt", status: str = "SUCCESS", days: int = 400, **options: Any) -> str:
+    def make(
+        location: str = "elt", status: str = "SUCCESS", days: int = 400, **options: Any
+    ) -> str:
         run = new_run(location, **options)
-        postgres.run("postgres", "UPDATE runs SET status = %s WHERE run_id = %s", status, run.run_id)
+        postgres.run(
+            "postgres", "UPDATE runs SET status = %s WHERE run_id = %s", status, run.run_id
+        )
         age(postgres, days, f"run_id = '{run.run_id}'")
         return run.run_id
 
@@ -286,7 +292,9 @@ def test_a_sensor_does_not_start_a_run_again_because_its_run_went(
 def test_rules_of_a_location_and_of_a_job(
     postgres: Postgres, session: Any, old_run: Callable[..., str]
 ) -> None:
-    rules = Rules(days=100, runs=0, last=0, locations={"elt": {"days": 10}, "analytics": {"runs": 1}})
+    rules = Rules(
+        days=100, runs=0, last=0, locations={"elt": {"days": 10}, "analytics": {"runs": 1}}
+    )
     by_age = {old_run("elt", days=20): False, old_run("elt", days=5): True}
     by_job = {
         old_run("elt", days=20, tags={"retention/days": "30"}): True,
@@ -302,7 +310,9 @@ def test_rules_of_a_location_and_of_a_job(
     present = run_ids(postgres)
     for run, stays in (by_age | by_job | by_number | young).items():
         assert (run in present) == stays
-    postgres.run("dagster", "DELETE FROM runs WHERE run_id = ANY (%s)", list(present & by_job.keys()))
+    postgres.run(
+        "dagster", "DELETE FROM runs WHERE run_id = ANY (%s)", list(present & by_job.keys())
+    )
 
 
 def test_the_last_runs_of_a_job_stay(
@@ -432,9 +442,7 @@ def test_a_wrong_setting_is_named(setting: str, value: str, said: str) -> None:
 
 def test_settings() -> None:
     rules = rules_of({"RETENTION_LOCATIONS": "elt.days=90 elt.runs=10 analytics.days=0"})
-    assert rules == Rules(
-        locations={"elt": {"days": 90, "runs": 10}, "analytics": {"days": 0}}
-    )
+    assert rules == Rules(locations={"elt": {"days": 90, "runs": 10}, "analytics": {"days": 0}})
     assert (hour_of({}), hour_of({"RETENTION_HOUR": "off"})) == (3, None)
     with pytest.raises(StackError, match="RETENTION_HOUR is '24'"):
         hour_of({"RETENTION_HOUR": "24"})

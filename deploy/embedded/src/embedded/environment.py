@@ -63,9 +63,7 @@ class Environments:
 
     def _retention(self) -> dict[str, str]:
         """What old history is, and the files of it, which the daemon removes here."""
-        chosen = {
-            name: value for name in RETENTION_SETTINGS if (value := self.settings.get(name))
-        }
+        chosen = {name: value for name in RETENTION_SETTINGS if (value := self.settings.get(name))}
         return {
             **chosen,
             "RETENTION_FILES": str(self.paths.run_files),

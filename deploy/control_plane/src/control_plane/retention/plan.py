@@ -23,7 +23,7 @@ SELECT going.location, count(*) FILTER (WHERE NOT keyed), count(*) FILTER (WHERE
     coalesce(sum(pg_column_size(runs.run_body)) FILTER (WHERE NOT keyed), 0)
 FROM going JOIN runs ON runs.id = going.id LEFT JOIN events ON events.run_id = going.run_id
 GROUP BY going.location ORDER BY going.location
-"""  # noqa: S608  # constants
+"""  # constants
 _ALL = """
 SELECT coalesce(owner.location, ''), count(*) FROM runs
 LEFT JOIN control.run_owner AS owner USING (run_id) GROUP BY 1
@@ -88,7 +88,7 @@ def make(connection: Any, rules: Rules) -> Plan:
             others = {}
             for kind, (_, old) in OTHERS.items():
                 cursor.execute(
-                    f"SELECT count(*) FROM ({old}) AS old",  # noqa: S608  # constants
+                    f"SELECT count(*) FROM ({old}) AS old",  # constants
                     PARAMETERS | {"days": rules.days},
                 )
                 others[kind] = cursor.fetchone()[0] if rules.days else 0
@@ -112,8 +112,7 @@ def ids(connection: Any, rules: Rules, location: str) -> list[str]:
 def _factor(cursor: Any, table: str, column: str) -> float:
     """Bytes of the table with its indexes, for each byte of the column's content."""
     cursor.execute(
-        f"SELECT pg_total_relation_size('{table}'), sum(pg_column_size({column}))"  # noqa: S608
-        f" FROM {table}"
+        f"SELECT pg_total_relation_size('{table}'), sum(pg_column_size({column})) FROM {table}"
     )
     total, content = cursor.fetchone()
     return float(total) / float(content) if content else 0.0

@@ -29,8 +29,8 @@ SELECT going.run_id, going.keyed FROM going JOIN runs ON runs.id = going.id
 WHERE going.id = ANY (%(ids)s) AND runs.status = ANY (%(ended)s) AND NOT ({NEEDED})
     AND NOT {FOLLOWED}
 FOR UPDATE OF runs SKIP LOCKED
-"""  # noqa: S608  # constants
-_EVENTS = f"DELETE FROM event_logs WHERE id IN ({GOING_EVENTS} LIMIT %(most)s)"  # noqa: S608
+"""  # constants
+_EVENTS = f"DELETE FROM event_logs WHERE id IN ({GOING_EVENTS} LIMIT %(most)s)"
 # A check that was planned and came to nothing; results stay, as events of assets do.
 _CHECKS = """
 DELETE FROM asset_check_executions WHERE run_id = ANY (%(batch)s) AND execution_status = 'PLANNED'
@@ -156,10 +156,10 @@ def _remove_rows_of_runs(
 def _remove_rows(
     connection: Any, table: str, old: str, days: int, done: Removed, pause: float
 ) -> None:
-    statement = f"DELETE FROM {table} WHERE id IN ({old} LIMIT {EVENTS_AT_ONCE})"  # noqa: S608
+    statement = f"DELETE FROM {table} WHERE id IN ({old} LIMIT {EVENTS_AT_ONCE})"
     if table == "bulk_actions":
         statement = (
-            f"WITH gone AS ({statement} RETURNING key), tags AS ("  # noqa: S608  # constants
+            f"WITH gone AS ({statement} RETURNING key), tags AS ("  # constants
             "DELETE FROM backfill_tags USING gone WHERE backfill_id = gone.key)"
             " SELECT key FROM gone"
         )

@@ -148,8 +148,8 @@ def select(cursor: Any, rules: Rules) -> None:
     cursor.execute("CREATE UNIQUE INDEX ON going (id)")
     cursor.execute("CREATE INDEX ON going (run_id)")
     cursor.execute("ANALYZE going")
-    cursor.execute(f"DELETE FROM going WHERE {_EMPTIED}", PARAMETERS)  # noqa: S608  # constants
-    cursor.execute(f"DELETE FROM going WHERE {NEEDED}", PARAMETERS)  # noqa: S608  # constants
+    cursor.execute(f"DELETE FROM going WHERE {_EMPTIED}", PARAMETERS)  # constants
+    cursor.execute(f"DELETE FROM going WHERE {NEEDED}", PARAMETERS)  # constants
     # One that stays keeps its parent, which keeps its own.
     while True:
         cursor.execute(_OLD_FAMILY)
