@@ -12,7 +12,7 @@ _USED = re.compile(r"\.\.\.\s?([A-Z][A-Za-z0-9_]*)")
 
 
 def query(name: str) -> str:
-    """A query's text with its fragments. Raises KeyError when the interface has none of that name."""
+    """A query's text with its fragments. Raises KeyError when there is none of that name."""
     texts = _definitions()
     needed, names = [name], {name}
     for each in needed:

@@ -53,9 +53,10 @@ SELECT id FROM bulk_actions WHERE status = ANY (%(backfill_ended)s)
     AND timestamp < now() AT TIME ZONE 'UTC' - make_interval(days => %(days)s)
     AND NOT EXISTS (SELECT FROM runs WHERE runs.backfill_id = bulk_actions.key)
 """
-# Of schedules and sensors that Dagster knows no more: it removes ticks of the others as they tick.
+# Of schedules and sensors that Dagster no longer knows; of the others it removes ticks itself.
 TICKS = """
-SELECT id FROM job_ticks WHERE timestamp < now() AT TIME ZONE 'UTC' - make_interval(days => %(days)s)
+SELECT id FROM job_ticks
+WHERE timestamp < now() AT TIME ZONE 'UTC' - make_interval(days => %(days)s)
     AND NOT EXISTS (
         SELECT FROM instigators WHERE instigators.selector_id = job_ticks.selector_id)
 """
@@ -175,7 +176,7 @@ def _remove_rows(
 
 
 def vacuum(connection: Any, full: bool = False) -> dict[str, tuple[int, int]]:
-    """Make the space of removed rows usable; bytes of each table before and after, with its indexes.
+    """Make the space of removed rows usable; each table's bytes before and after, with indexes.
 
     ``full`` writes the tables anew, which gives the disk back to the operating system, and locks
     each for as long as that takes. It gives up where somebody else keeps the lock for 5 seconds.
