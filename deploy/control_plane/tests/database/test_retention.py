@@ -13,7 +13,7 @@ import dagster as dg
 import psycopg2
 import pytest
 from assets_with_history import history
-from conftest import NewRun, Postgres
+from conftest import PASSWORD, NewRun, Postgres
 from dagster import AssetKey, DagsterInstance, MultiPartitionKey
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.observe import observe
@@ -21,7 +21,7 @@ from dagster_graphql.test.utils import define_out_of_process_context, execute_da
 from ui_queries import query
 
 from control_plane.errors import StackError
-from control_plane.retention import plan, removal
+from control_plane.retention import plan, removal, schedule
 from control_plane.retention.connection import alone
 from control_plane.retention.rules import Rules, hour_of, rules_of
 from control_plane.retention.schedule import is_due
@@ -44,7 +44,7 @@ def session(postgres: Postgres) -> Iterator[Any]:
         host="127.0.0.1",
         port=postgres.port,
         user="dagster",
-        password="of-the-test",
+        password=PASSWORD,
         dbname="dagster",
     )
     yield connection
@@ -462,3 +462,31 @@ def test_when_it_begins_by_itself() -> None:
     assert is_due(later, yesterday, 3, later - timedelta(minutes=11))
     # A new stack has nothing to remove.
     assert not is_due(three, None, 3, long_ago)
+
+
+def test_the_daemon_begins_it_once(
+    dagster: DagsterInstance,
+    postgres: Postgres,
+    old_run: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in {"HOST": "127.0.0.1", "PORT": postgres.port, "DB": "dagster"}.items():
+        monkeypatch.setenv(f"DAGSTER_POSTGRES_{name}", str(value))
+    monkeypatch.setenv("DAGSTER_POSTGRES_USER", "dagster")
+    monkeypatch.setenv("DAGSTER_POSTGRES_PASSWORD", PASSWORD)
+    monkeypatch.setenv("RETENTION_KEEP_LAST", "0")
+    monkeypatch.setattr(schedule, "_SETTLED", timedelta())
+    caplog.set_level("INFO", schedule.logger.name)
+    run = old_run(days=400)
+    daily = schedule.Daily(dagster, hour=3)
+    daily.start()
+    assert daily.is_alive()
+    assert not daily.look()
+    assert run in run_ids(postgres)
+    before = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    dagster.run_storage.set_cursor_values({schedule.KEY: before})
+    assert daily.look()
+    assert run not in run_ids(postgres)
+    assert "removed 1 runs" in caplog.text
+    assert not daily.look()

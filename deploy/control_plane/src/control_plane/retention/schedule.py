@@ -44,7 +44,7 @@ class Daily(Endless):
         super().__init__("retention")
         self._storage: Any = instance.run_storage
         self._hour = hour
-        self._started = datetime.now(UTC)
+        self._since = datetime.now(UTC)
 
     def follow(self) -> None:
         """One look, and a pause."""
@@ -57,7 +57,7 @@ class Daily(Endless):
         last = self._last()
         if last is None:
             self._storage.set_cursor_values({KEY: now.isoformat()})
-        if not is_due(now, last, self._hour, self._started):
+        if not is_due(now, last, self._hour, self._since):
             return False
         self._storage.set_cursor_values({KEY: now.isoformat()})
         self._remove()
