@@ -5,7 +5,7 @@
 Makes a Postgres of its own with runs that Dagster has executed, repeated by SQL, twenty events
 each. Asks the queries of the installed user interface, removes what is older than a year, and asks
 again; meanwhile it creates runs and measures how long that takes. Prints tables; writes
-history-speed.json in the folder of --docs.
+history-speed.json and the tables of retention.md in the folder of --docs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ def main() -> int:
     """Run in the control plane's environment, which has Dagster and its webserver."""
     sync = [REPOSITORY / "deploy/tools/uv", "sync", "--quiet", "--frozen"]
     subprocess.run([*sync, "--project", CONTROL_PLANE], check=True)
-    paths = (REPOSITORY / "bench" / "history_speed", CONTROL_PLANE / "tests" / "database")
+    paths = (
+        REPOSITORY / "bench" / "history_speed",
+        REPOSITORY / "bench",
+        CONTROL_PLANE / "tests" / "database",
+    )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     python = CONTROL_PLANE / ".venv" / "bin" / "python"
     command = [python, "-m", "measure", *sys.argv[1:]]

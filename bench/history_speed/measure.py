@@ -18,9 +18,11 @@ from typing import Any
 import generate
 import pages
 import psycopg2
+import table
 from conftest import PASSWORD, SQL, Postgres, _run
 from dagster import DagsterInstance
 from dagster_graphql.test.utils import define_out_of_process_context
+from document import put_into
 from years import years
 
 from control_plane import database
@@ -51,16 +53,21 @@ def main() -> None:
         file = str(Path(__file__).with_name("years.py"))
         context = stack.enter_context(define_out_of_process_context(file, "years", instance))
         process = context.process_context
-        found: dict[str, Any] = {
-            "before": _ask(process, options.repeat),
-            "counts": _counts(session),
-        }
+        found: dict[str, Any] = {"counts": _counts(session), "repeat": options.repeat}
+        loads = found["load"] = {}
+        # Of the minute before: other programs on the machine are in the figures.
+        loads["before"] = os.getloadavg()[0]
+        found["before"] = _ask(process, options.repeat)
+        loads["removal"] = os.getloadavg()[0]
         found["retention"] = _remove(server, instance, session, process)
+        loads["after"] = os.getloadavg()[0]
         found["after"] = _ask(process, options.repeat)
+        loads["end"] = os.getloadavg()[0]
         found["counts after"] = _counts(session)
     _show(found)
     if options.docs:
         (options.docs / "history-speed.json").write_text(json.dumps(found, indent=1) + "\n")
+        put_into(options.docs / "retention.md", "history", table.of(found))
 
 
 def _serve(stack: ExitStack) -> Postgres:
