@@ -1,4 +1,4 @@
-"""Years of runs: each as Dagster has executed one, repeated by SQL with ids and times of its own."""
+"""Years of runs: what Dagster has executed once, repeated by SQL with other ids and times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ INSERT INTO run_tags (run_id, key, value)
 SELECT made.run_id, key, replace(value, '2024-01-01', day)
 FROM made JOIN run_tags ON run_tags.run_id = former ORDER BY nth""",
     """
-INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition)
+INSERT INTO event_logs (
+    run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition)
 SELECT made.run_id, regexp_replace(replace(replace(event, former, made.run_id), '2024-01-01', day),
         '"timestamp": [0-9.]+', '"timestamp": ' || at),
     dagster_event_type, to_timestamp(at) AT TIME ZONE 'UTC', step_key, asset_key,

@@ -19,17 +19,17 @@ import generate
 import pages
 import psycopg2
 import table
-from conftest import PASSWORD, SQL, Postgres, _run
-from dagster import DagsterInstance
-from dagster_graphql.test.utils import define_out_of_process_context
-from document import put_into
-from years import years
-
 from control_plane import database
 from control_plane.connections import keep_connections
 from control_plane.instance import migrate_instance
 from control_plane.retention import plan, removal
 from control_plane.retention.rules import Rules
+from dagster import DagsterInstance
+from dagster_graphql.test.utils import define_out_of_process_context
+from document import put_into
+from years import years
+
+from conftest import PASSWORD, SQL, Postgres, _run
 
 RULES = Rules(days=365, runs=0)
 

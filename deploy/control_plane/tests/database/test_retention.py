@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -490,3 +493,45 @@ def test_the_daemon_begins_it_once(
     assert run not in run_ids(postgres)
     assert "removed 1 runs" in caplog.text
     assert not daily.look()
+
+
+FILES = Path(__file__).parents[3] / "code_location" / "run_files.py"
+
+
+def test_a_location_removes_the_files_of_its_removed_runs_alone(
+    postgres: Postgres, session: Any, old_run: Callable[..., str], tmp_path: Path
+) -> None:
+    gone, others, stays = old_run("elt"), old_run("analytics"), old_run("elt", days=1)
+    remove(session, EVERYTHING_OLD)
+    unknown, linked = (str(uuid.uuid4()) for _ in range(2))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("not a run's")
+    logs, values = tmp_path / "logs", tmp_path / "values" / "storage"
+    for folder in (logs, values):
+        for name in (gone, others, stays, unknown, "an_asset"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "file").write_text("text")
+        (folder / linked).symlink_to(outside)
+    (logs / gone / "link").symlink_to(outside)
+    environment = {
+        **{"DAGSTER_POSTGRES_HOST": "127.0.0.1", "DAGSTER_POSTGRES_PORT": str(postgres.port)},
+        **{"DAGSTER_POSTGRES_DB": "dagster", "DAGSTER_POSTGRES_USER": "elt"},
+        **{"DAGSTER_POSTGRES_PASSWORD": PASSWORD, "DAGSTER_LOCATION_NAME": "elt"},
+        **{"DAGSTER_COMPUTE_LOGS_DIR": str(logs), "DAGSTER_STORAGE_DIR": str(tmp_path / "values")},
+    }
+
+    def ask(task: str, ids: str = "") -> str:
+        command = [sys.executable, str(FILES), task]
+        return subprocess.run(
+            command, env=environment, input=ids, text=True, check=True, capture_output=True
+        ).stdout
+
+    assert "elt: 4 folders of step logs and values to remove" in ask("plan", stays)
+    assert (logs / gone).exists()
+    assert "elt: 2 folders of step logs and values removed" in ask("run")
+    left = {others, stays, unknown, linked, "an_asset"}
+    assert {each.name for each in logs.iterdir()} == left
+    assert {each.name for each in values.iterdir()} == left
+    assert (outside / "file").exists()
+    postgres.run("dagster", "DELETE FROM runs WHERE run_id = %s", stays)
