@@ -203,7 +203,7 @@ def test_what_people_see_of_their_assets_is_the_same(
     assert sum(share.runs for share in planned.shares) == done.runs > 5
     assert sum(share.events for share in planned.shares) == done.events
     same(before, pages(), run_ids(postgres))
-    # Nor when the caches that Dagster keeps of an asset's partitions are made anew.
+    # Nor when the caches that Dagster keeps of an asset's partitions are rebuilt.
     postgres.run("dagster", "UPDATE asset_keys SET cached_status_data = NULL")
     same(before, pages(), run_ids(postgres))
     assert remove(session) == removal.Removed()

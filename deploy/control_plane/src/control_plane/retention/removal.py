@@ -178,7 +178,7 @@ def _remove_rows(
 def vacuum(connection: Any, full: bool = False) -> dict[str, tuple[int, int]]:
     """Make the space of removed rows usable; each table's bytes before and after, with indexes.
 
-    ``full`` writes the tables anew, which gives the disk back to the operating system, and locks
+    ``full`` rewrites the tables, which gives the disk back to the operating system, and locks
     each for as long as that takes. It gives up where somebody else keeps the lock for 5 seconds.
     """
     connection.autocommit = True

@@ -28,7 +28,7 @@ _MOST = 99_999
 class Rules:
     """The stack's rules; a location's own in ``locations``, by ``days`` and ``runs``.
 
-    0 is no limit. A job's own are tags of its runs, which Postgres reads.
+    0: no limit. A job's own are tags of its runs, which Postgres reads.
     """
 
     days: int = DAYS
