@@ -30,7 +30,7 @@ from control_plane.retention.rules import Rules, hour_of, rules_of
 from control_plane.retention.schedule import is_due
 
 DEFINITIONS = Path(__file__).with_name("assets_with_history.py")
-RULES = Rules(days=30, runs=0, last=1)
+RULES = Rules(days=30, runs=0, last=0)
 DAY = 86400
 ASSETS = ("source", "derived", "upstream", "downstream", "gridded", "named", "observed")
 PARTITIONS = {
