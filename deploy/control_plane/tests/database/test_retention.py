@@ -272,10 +272,12 @@ def test_runs_of_a_backfill_stay_until_it_has_ended_and_then_it_goes_too(
     )
     remove(session, EVERYTHING_OLD)
     assert run in run_ids(postgres)
-    postgres.run("dagster", "UPDATE bulk_actions SET status = 'COMPLETED_SUCCESS'")
+    postgres.run(
+        "dagster", "UPDATE bulk_actions SET status = 'COMPLETED_SUCCESS' WHERE key = 'fill'"
+    )
     remove(session, EVERYTHING_OLD)
     assert run not in run_ids(postgres)
-    assert postgres.run("dagster", "SELECT count(*) FROM bulk_actions") == [(0,)]
+    assert postgres.run("dagster", "SELECT count(*) FROM bulk_actions WHERE key = 'fill'") == [(0,)]
 
 
 def test_a_run_stays_while_a_re_execution_names_it(

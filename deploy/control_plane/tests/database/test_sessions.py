@@ -48,7 +48,8 @@ def test_which_tables_a_location_can_lock(postgres: Postgres) -> None:
     connection.autocommit = False
     with connection.cursor() as cursor:
         for (table,) in tables:
-            schema = "control" if table in {"run_owner", "pool_default"} else "public"
+            own = {"run_owner", "pool_default", "removed_run"}
+            schema = "control" if table in own else "public"
             for mode in MODES[1:]:
                 try:
                     cursor.execute(f"LOCK TABLE {schema}.{table} IN {mode} MODE NOWAIT")
