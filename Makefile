@@ -101,6 +101,20 @@ sso-secret: ## D Keep the client secret of single sign-on; asks for it
 secrets-rotate: ## D Rotate all passwords and keys; running runs end first, queued ones wait
 	@$(TASK) secrets-rotate $(CTL)/stackctl rotate-secrets $(if $(WAIT),--wait=$(WAIT))
 
+##@ Backup and restore
+
+backup: ## D Make a backup now; needs the profile backup, which makes them by itself, too
+	@$(TASK) backup $(CTL)/stackctl backup
+
+backups: ## D List the backups, and what the last one and the last rehearsed restore came to
+	@$(TASK) backups $(CTL)/stackctl backups
+
+restore: ## D Restore the databases: AT=time (UTC), BACKUP=id, INTO=new project; UNDO=volume
+	@$(TASK) restore $(CTL)/stackctl restore --at="$${AT-}" --backup="$${BACKUP-}" --into="$${INTO-}" --undo="$${UNDO-}" $(if $(YES),--yes)
+
+restore-rehearse: ## D Restore the newest backup into a server of its own, and read every table
+	@$(TASK) restore-rehearse $(CTL)/stackctl rehearse
+
 ##@ Without a network
 
 # A file's name reaches the shell as a variable, too.

@@ -74,13 +74,20 @@ def migrate(
             os.environ.get("POSTGRES_HOST", "postgres"),
             int(os.environ.get("POSTGRES_PORT", "5432")),
             secrets.read(secret_dir, "postgres_password"),
-            _former(secret_dir),
+            _optional(secret_dir, f"postgres_password{secrets.FORMER}"),
         )
         control_password = secrets.read(secret_dir, "dagster_password")
         location_passwords = {
             name: secrets.read(secret_dir, f"{name}_password") for name in names.split(",")
         }
-        database.provision(server, control_password, location_passwords, sql_dir, connections)
+        database.provision(
+            server,
+            control_password,
+            location_passwords,
+            sql_dir,
+            connections,
+            _optional(secret_dir, "backup_password"),
+        )
         migrate_instance(server, control_password)
         set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")
         database.grant_run_rights(server, sql_dir)
@@ -90,8 +97,7 @@ def migrate(
         console.print(f"databases, roles and storage are up to date for: {names}")
 
 
-def _former(secret_dir: Path) -> str | None:
-    name = f"postgres_password{secrets.FORMER}"
+def _optional(secret_dir: Path, name: str) -> str | None:
     return secrets.read(secret_dir, name) if (secret_dir / name).exists() else None
 
 

@@ -18,6 +18,7 @@ from control_plane.errors import StackError
 
 CONTROL_ROLE = "dagster"
 RUN_ROLE = "dagster_run"
+BACKUP_ROLE = "backup"
 INSTANCE_DATABASE = "dagster"
 WAREHOUSE_DATABASE = "warehouse"
 # What a location's role may hold at once: its code server, its runs and its standby workers.
@@ -95,18 +96,23 @@ def provision(
     location_passwords: Mapping[str, str],
     sql_dir: Path,
     connections: int = LOCATION_CONNECTIONS,
+    backup_password: str | None = None,
 ) -> None:
     """Make roles and databases, then what each location owns in the warehouse.
 
     ``location_passwords`` maps a location's name, which is its role, to its password.
     ``sql_dir`` is deploy/postgres: ``warehouse/<location>.sql`` per location; one without a file
     owns a schema of its own name. ``connections``: how many a location may hold at once.
+    ``backup_password``: of the role that may copy the server; None makes none.
     """
     with connect(server, "postgres") as connection, connection.cursor() as cursor:
         _ensure_role(cursor, "postgres", server.password)
         _ensure_role(cursor, CONTROL_ROLE, control_password)
         # The server keeps reserved_connections for it, whatever locations take.
         cursor.execute(f"GRANT pg_use_reserved_connections TO {CONTROL_ROLE}")
+        if backup_password is not None:
+            _ensure_role(cursor, BACKUP_ROLE, backup_password)
+            _allow_replication(cursor)
         _ensure_role(cursor, RUN_ROLE, None)
         for role, password in location_passwords.items():
             _ensure_role(cursor, role, password)
@@ -136,6 +142,24 @@ def provision(
         for location in location_passwords:
             path = sql_dir / "warehouse" / f"{location}.sql"
             cursor.execute(path.read_text() if path.exists() else _own_schema(location))
+
+
+def _allow_replication(cursor: Any) -> None:
+    """Let the backup's role copy the server from another container, and do nothing else."""
+    cursor.execute(f"ALTER ROLE {BACKUP_ROLE} REPLICATION CONNECTION LIMIT 5")
+    cursor.execute(
+        "SELECT 1 FROM pg_hba_file_rules WHERE 'replication' = ANY (database)"
+        " AND %s = ANY (user_name)",
+        (BACKUP_ROLE,),
+    )
+    if cursor.fetchone() is None:
+        # The image's own rules let replication in from the server's own machine alone. Appended, so
+        # that the file is whole at every moment.
+        cursor.execute(
+            f"COPY (SELECT 'host replication {BACKUP_ROLE} all scram-sha-256')"
+            """ TO PROGRAM 'cat >>"$PGDATA/pg_hba.conf"'"""
+        )
+        cursor.execute("SELECT pg_reload_conf()")
 
 
 def _own_schema(location: str) -> sql.Composed:

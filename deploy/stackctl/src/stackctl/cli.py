@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from stackctl import bundle, image_cli, rotation, sbom, ship_cli, watch_cli
+from stackctl import backup_cli, bundle, image_cli, rotation, sbom, ship_cli, watch_cli
 from stackctl.console import complain
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
 from stackctl.location.commands import app as location_app
@@ -32,8 +32,12 @@ for command in (
     image_cli.images,
     sbom.sbom,
     bundle.bundle,
+    backup_cli.backup,
+    backup_cli.restore,
+    backup_cli.rehearse,
 ):
     app.command()(command)
+app.command("backups")(backup_cli.list_backups)
 app.command("to-build", hidden=True)(bundle.to_build)
 app.command("rotate-secrets")(rotation.rotate_secrets)
 app.add_typer(location_app, name="location")

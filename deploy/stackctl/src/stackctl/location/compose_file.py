@@ -30,6 +30,7 @@ _LOADER = {
 }
 _COMMAND = ("services", "secrets", "command")
 _MOUNTS = ("services", "secrets", "volumes")
+_BACKED_UP = ("services", "backup", "volumes")
 _MIGRATE = ("services", "migrate", "command")
 _MIGRATE_SHARE = "--share=/secrets/migrate:"
 _LOCATIONS = "--locations="
@@ -48,6 +49,7 @@ def add(text: str, name: str, *, loader: bool = False) -> str:
     for place, prefix, new in (
         (_COMMAND, "--share=", share),
         (_MOUNTS, "secrets_", f"secrets_{name}:/secrets/{name}"),
+        (_BACKED_UP, "storage_", f"storage_{name}:/data/storage_{name}:ro"),
     ):
         last = file.item(*place, prefix=prefix)
         file.add_after(last, last, f"- {new}\n")
@@ -69,7 +71,11 @@ def remove(text: str, name: str) -> str:
         key, _, listed = node.value.partition("=")
         left = [each for each in listed.split(",") if each != word]
         file.change(node, f"{key}={','.join(left)}")
-    for place, prefix in ((_COMMAND, f"--share=/secrets/{name}:"), (_MOUNTS, f"secrets_{name}:/")):
+    for place, prefix in (
+        (_COMMAND, f"--share=/secrets/{name}:"),
+        (_MOUNTS, f"secrets_{name}:/"),
+        (_BACKED_UP, f"storage_{name}:/"),
+    ):
         item = file.item(*place, prefix=prefix)
         file.remove(item, item)
     for section, keys in {
