@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from backup import programs
 from backup.errors import BackupError
-from backup.programs import UID
 
 ID = re.compile(r"\d{8}T\d{6}Z")
 _FORMAT = "%Y%m%dT%H%M%SZ"
@@ -108,7 +108,7 @@ class Catalog:
         """What is written from now on does not continue the log that is there."""
         name = new_id(now)
         (self.wal / name).mkdir(mode=0o700)
-        os.chown(self.wal / name, UID, UID)
+        os.chown(self.wal / name, programs.UID, programs.UID)
         new = self.root / ".line.new"
         new.write_text(name + "\n")
         new.replace(self.root / "line")
@@ -149,7 +149,7 @@ class Catalog:
         known = self.backups()
         gone = known[:-keep] if keep < len(known) else []
         for backup in gone:
-            # First the record: what is cut off here is no backup any more.
+            # First the record: what is cut off here is not a backup any more.
             (self.folder(backup.id) / _RECORD).unlink()
             shutil.rmtree(self.folder(backup.id))
         left = known[len(gone) :]

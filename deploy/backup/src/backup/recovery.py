@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -30,11 +31,16 @@ _SUPERUSER = "postgres"
 
 
 def unpack(catalog: Catalog, backup: Backup, data: Path) -> None:
-    """Fill the empty folder ``data`` with the base backup."""
+    """Fill the empty folder ``data`` with the base backup. Raises BackupError."""
     source = catalog.folder(backup.id) / "postgres"
     for name, target in (("base", data), ("pg_wal", data / "pg_wal")):
-        with tarfile.open(source / f"{name}.tar.gz") as archive:
-            archive.extractall(target, filter="tar")
+        try:
+            with tarfile.open(source / f"{name}.tar.gz") as archive:
+                archive.extractall(target, filter="tar")
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise BackupError(
+                f"backup {backup.id} is damaged: {name}.tar.gz: {error}. Fix: another BACKUP"
+            ) from None
     (data / "recovery.signal").touch()
     for path in (data, *data.rglob("*")):
         os.chown(path, programs.UID, programs.UID, follow_symlinks=False)
@@ -66,7 +72,7 @@ def recovered(
             "restore_command": fetch,
             "recovery_target_timeline": "latest" if at is None else "current",
             "recovery_target_action": "promote",
-            # Or it would want the former server's settings, which are no part of the data.
+            # Or it would ask for the former server's configuration, which is not part of the data.
             "hot_standby": "off",
             "archive_mode": "off",
         }

@@ -17,6 +17,7 @@ from backup.catalog import Catalog
 from backup.errors import BackupError
 
 RECEIVING = Path("/tmp/receiving")  # noqa: S108 - a tmpfs of this container
+_SAID = Path("/tmp/receiving.log")  # noqa: S108 - the same
 _LOOK_EVERY_S = 1.0
 _RECEIVE_AGAIN_S = 5.0
 
@@ -99,15 +100,28 @@ class Receiver:
         if self.is_receiving:
             RECEIVING.touch()
             return
-        RECEIVING.unlink(missing_ok=True)
+        self._look_at_end()
         now = datetime.now(UTC).timestamp()
         if now < self._next:
             return
         self._next = now + _RECEIVE_AGAIN_S
         try:
-            self._process = wal.receive(self._catalog.wal / self._catalog.line)
+            self._process = wal.receive(self._catalog.wal / self._catalog.line, _SAID)
         except BackupError as error:
             self._say(f"the log is not received: {error}")
+
+    def _look_at_end(self) -> None:
+        RECEIVING.unlink(missing_ok=True)
+        if self._process is None:
+            return
+        self._process = None
+        said = _SAID.read_text().strip()
+        self._say(f"the log is not received: {said.splitlines()[-1] if said else 'no reason'}")
+        if wal.has_hole(said):
+            # The service was away for too long. What comes now continues nothing.
+            self._say("the received log has a hole, so a new line begins, with a backup")
+            wal.forget()
+            self._catalog.begin_line(datetime.now(UTC))
 
     def end(self) -> None:
         """End it; what was received is on disk."""

@@ -19,8 +19,15 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 _STATUS_S = "5"
 
 
-def receive(folder: Path) -> subprocess.Popen[bytes]:
-    """Begin to receive. The server keeps what was not received yet, by a replication slot."""
+# What the server says when it has let go of what was not received (max_slot_wal_keep_size).
+_HOLE = ("has already been removed", "can no longer get changes", "has been invalidated")
+
+
+def receive(folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Begin to receive; what goes wrong is written to ``log``.
+
+    The server keeps what was not received yet, by a replication slot.
+    """
     programs.run("pg_receivewal", "--create-slot", "--if-not-exists", f"--slot={SLOT}")
     return subprocess.Popen(
         programs.command(
@@ -38,7 +45,18 @@ def receive(folder: Path) -> subprocess.Popen[bytes]:
         user=programs.UID,
         group=programs.UID,
         extra_groups=[],
+        stderr=log.open("w"),
     )
+
+
+def has_hole(said: str) -> bool:
+    """Whether the server cannot go on where the received log ends."""
+    return any(words in said for words in _HOLE)
+
+
+def forget() -> None:
+    """Let the server keep nothing for this receiver any more."""
+    programs.run("pg_receivewal", "--drop-slot", f"--slot={SLOT}")
 
 
 def fetch(folder: Path, name: str, target: Path) -> bool:

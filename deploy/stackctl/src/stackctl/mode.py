@@ -22,8 +22,13 @@ _NO_RELEASES = (
     "it runs the code of this checkout and keeps no releases. Instead: git log, git checkout,"
     " then Reload in the UI"
 )
+_NO_BACKUP = "it makes no backups. Instead: make down, then copy the folder .dev, which holds all data"
 _NO_LOGIN = "its UI listens on loopback and has no users"
 INSTEAD = {
+    "backup": _NO_BACKUP,
+    "backups": _NO_BACKUP,
+    "restore": "it makes no backups. Instead: make down, then put a copy of the folder .dev back",
+    "restore-rehearse": _NO_BACKUP,
     "build": "it builds no images: make dev installs what the lock files name",
     "deploy": _RELOAD,
     "watch": _RELOAD,
