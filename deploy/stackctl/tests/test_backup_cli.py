@@ -1,4 +1,4 @@
-"""What `make backups` and `make status` say of the last results; tests/stack/backup has the rest."""
+"""What `make backups` says of the last results; tests/stack/backup has the rest."""
 
 from __future__ import annotations
 

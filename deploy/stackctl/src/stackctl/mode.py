@@ -22,7 +22,9 @@ _NO_RELEASES = (
     "it runs the code of this checkout and keeps no releases. Instead: git log, git checkout,"
     " then Reload in the UI"
 )
-_NO_BACKUP = "it makes no backups. Instead: make down, then copy the folder .dev, which holds all data"
+_NO_BACKUP = (
+    "it makes no backups. Instead: make down, then copy the folder .dev, which holds all data"
+)
 _NO_LOGIN = "its UI listens on loopback and has no users"
 INSTEAD = {
     "backup": _NO_BACKUP,
