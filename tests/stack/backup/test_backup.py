@@ -64,6 +64,7 @@ def marks(stack: Stack) -> list[str]:
 
 def test_a_restore_brings_back_what_was_and_nothing_that_came_later(backups: Stack) -> None:
     stack = backups
+    stack.sql("DROP TABLE IF EXISTS public.marks")
     mark(stack, "before")
     ended = launch(stack, "scenarios", "tick_job")
     ended.wait()
