@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status psql retention-plan retention build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
