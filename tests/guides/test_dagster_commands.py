@@ -31,21 +31,20 @@ def test_dev_serves_one_location(program: str, folder: Path) -> None:
     subprocess.run([uv, "sync", "--quiet", "--frozen"], cwd=location, check=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    landing = folder / "landing"
-    landing.mkdir()
     output = folder / "output.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
             [uv, "run", "--quiet", program, "dev", "--port", str(port)],
             cwd=location,
-            env=os.environ | {"LANDING_ZONE": landing.as_uri()},
+            env={name: value for name, value in os.environ.items() if name != "LANDING_ZONE"},
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
         end = time.monotonic() + SERVES_S
-        while not answers(port):
+        # Its sensor has been asked by then.
+        while not (answers(port) and "LANDING_ZONE is not set" in output.read_text()):
             assert process.poll() is None and time.monotonic() < end, output.read_text()
             time.sleep(0.2)
     finally:

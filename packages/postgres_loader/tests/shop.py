@@ -49,7 +49,7 @@ DEFINITIONS = dg.Definitions(
     assets=[customers_table, orders_table, table_asset(PRODUCTS)],
     sensors=[build_landing_zone_sensor(LANDING_TABLES)],
     resources={
-        "landing_zone": LandingZoneResource(uri=dg.EnvVar("LANDING_ZONE")),
+        "landing_zone": LandingZoneResource.from_environment(),
         "postgres": PostgresResource(host="", user="", password="", database="", schema_="raw"),
     },
 )

@@ -11,7 +11,7 @@ from shop import DEFINITIONS
 
 from postgres_loader import LandingZoneResource
 from postgres_loader import sensor as sensor_module
-from postgres_loader.errors import LandingZoneUnavailable
+from postgres_loader.errors import LandingZoneError, LandingZoneUnavailable
 
 Tick = Callable[[], SensorExecutionData]
 
@@ -55,6 +55,23 @@ def requested(data: SensorExecutionData) -> list[tuple[str, str | None]]:
         for request in data.run_requests or []
         if request.asset_selection
     ]
+
+
+def test_without_a_landing_zone_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where `dg dev` serves a location without the stack's environment."""
+    monkeypatch.delenv("LANDING_ZONE", raising=False)
+    nowhere = LandingZoneResource.from_environment()
+    with pytest.raises(LandingZoneError, match="LANDING_ZONE is not set; it must be file:///"):
+        nowhere.open()
+    repository = DEFINITIONS.get_repository_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(
+            instance=instance, repository_def=repository, resources={"landing_zone": nowhere}
+        )
+        data = repository.get_sensor_def("landing_zone_sensor").evaluate_tick(context)
+    assert data.skip_message == "LANDING_ZONE is not set, so there is no landing zone to look at"
+    monkeypatch.setenv("LANDING_ZONE", "s3://x")
+    assert isinstance(LandingZoneResource.from_environment().uri, dg.EnvVar)
 
 
 def test_files_are_loaded_once_they_are_settled(landing: Path, tick: Tick) -> None:

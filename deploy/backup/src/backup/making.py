@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from backup import copies, programs, recovery
 from backup.catalog import Backup, Catalog, new_id, write_json
@@ -59,9 +60,9 @@ def back_up(catalog: Catalog, data: Path, keep: int, say: Say) -> Backup:
     started = datetime.now(UTC)
     try:
         backup = _back_up(catalog, data, started, say)
-    except Exception as error:
+    except (BackupError, OSError, BotoCoreError, ClientError) as error:
         note(catalog, last_failure={"time": started.isoformat(), "error": str(error)})
-        raise
+        raise BackupError(str(error)) from None
     note(
         catalog,
         last_success={

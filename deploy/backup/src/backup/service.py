@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ RECEIVING = Path("/tmp/receiving")  # noqa: S108 - a tmpfs of this container
 _SAID = Path("/tmp/receiving.log")  # noqa: S108 - the same
 _LOOK_EVERY_S = 1.0
 _RECEIVE_AGAIN_S = 5.0
+_AFTER_FAILURE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,16 @@ def serve(catalog: Catalog, data: Path, keep: int, schedules: Schedules, say: ma
         found = making.rehearse(catalog, say)
         say(f"rehearsal of {found['backup']}: {found['tables']} tables, {found['rows']} rows")
 
-    due = _Due(schedules)
+    backups, rehearsals = _Schedule(schedules.backup), _Schedule(schedules.rehearsal)
+    # A line that begins has no base backup that leads to its moments.
+    first = _Pause(_AFTER_FAILURE_S)
     while not stop.wait(_LOOK_EVERY_S):
         receiver.keep_going()
         if receiver.is_receiving:
-            # A line that begins has no base backup that leads to its moments.
-            if due.backup() or not any(each.line == catalog.line for each in catalog.backups()):
+            begins = all(each.line != catalog.line for each in catalog.backups())
+            if backups.has_struck() or (begins and first.is_over()):
                 _work(catalog, back_up, say)
-            if due.rehearsal():
+            if rehearsals.has_struck():
                 _work(catalog, rehearse, say)
     receiver.end()
 
@@ -88,7 +92,7 @@ class Receiver:
         self._catalog = catalog
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
-        self._next = datetime.now(UTC).timestamp()
+        self._pause = _Pause(_RECEIVE_AGAIN_S)
 
     @property
     def is_receiving(self) -> bool:
@@ -101,10 +105,8 @@ class Receiver:
             RECEIVING.touch()
             return
         self._look_at_end()
-        now = datetime.now(UTC).timestamp()
-        if now < self._next:
+        if not self._pause.is_over():
             return
-        self._next = now + _RECEIVE_AGAIN_S
         try:
             self._process = wal.receive(self._catalog.wal / self._catalog.line, _SAID)
         except BackupError as error:
@@ -130,24 +132,32 @@ class Receiver:
             self._process.wait()
 
 
-class _Due:
-    """Which schedule has struck since it was asked."""
+class _Pause:
+    """Between tries of something that may fail again."""
 
-    def __init__(self, schedules: Schedules) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = 0.0
+
+    def is_over(self) -> bool:
+        """Whether it is time for a try; then the next pause begins."""
+        if time.monotonic() < self._end:
+            return False
+        self._end = time.monotonic() + self._seconds
+        return True
+
+
+class _Schedule:
+    """A cron expression, in UTC."""
+
+    def __init__(self, text: str) -> None:
+        self._times = croniter(text, datetime.now(UTC))
+        self._next: datetime = self._times.get_next(datetime)
+
+    def has_struck(self) -> bool:
+        """Whether one of its times has come since this was asked last."""
         now = datetime.now(UTC)
-        self._backup = croniter(schedules.backup, now)
-        self._rehearsal = croniter(schedules.rehearsal, now)
-        self._next_backup = self._backup.get_next(datetime)
-        self._next_rehearsal = self._rehearsal.get_next(datetime)
-
-    def backup(self) -> bool:
-        is_due = datetime.now(UTC) >= self._next_backup
-        if is_due:
-            self._next_backup = self._backup.get_next(datetime, start_time=datetime.now(UTC))
-        return is_due
-
-    def rehearsal(self) -> bool:
-        is_due = datetime.now(UTC) >= self._next_rehearsal
-        if is_due:
-            self._next_rehearsal = self._rehearsal.get_next(datetime, start_time=datetime.now(UTC))
-        return is_due
+        if now < self._next:
+            return False
+        self._next = self._times.get_next(datetime, start_time=now)
+        return True

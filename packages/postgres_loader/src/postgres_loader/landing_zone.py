@@ -244,7 +244,8 @@ def open_landing_zone(uri: str) -> LandingZone:
         prefix = parts.path.strip("/")
         return S3LandingZone(parts.netloc, f"{prefix}/" if prefix else "")
     raise LandingZoneError(
-        f"LANDING_ZONE is {uri!r}; it must be file:///folder or s3://bucket[/prefix]"
+        f"LANDING_ZONE is {repr(uri) if uri else 'not set'}; it must be file:///folder or"
+        " s3://bucket[/prefix]"
     )
 
 

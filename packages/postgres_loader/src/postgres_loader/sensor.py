@@ -30,7 +30,9 @@ def build_landing_zone_sensor(
     )
     def landing_zone_sensor(
         context: dg.SensorEvaluationContext, landing_zone: LandingZoneResource
-    ) -> dg.SensorResult:
+    ) -> dg.SensorResult | dg.SkipReason:
+        if not landing_zone.uri:
+            return dg.SkipReason("LANDING_ZONE is not set, so there is no landing zone to look at")
         # A landing zone that cannot be listed fails the tick, which leaves the cursor as it is.
         zone = landing_zone.open()
         listing = zone.listing()

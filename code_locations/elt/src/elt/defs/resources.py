@@ -108,7 +108,7 @@ def users_api_from_environment() -> UsersApiResource:
 def resources() -> dg.Definitions:
     return dg.Definitions(
         resources={
-            "landing_zone": LandingZoneResource(uri=dg.EnvVar("LANDING_ZONE")),
+            "landing_zone": LandingZoneResource.from_environment(),
             "postgres": PostgresResource(
                 host=dg.EnvVar("WAREHOUSE_HOST"),
                 port=dg.EnvVar.int("WAREHOUSE_PORT"),

@@ -7,7 +7,7 @@ from postgres_loader import LandingZoneResource
 def resources() -> dg.Definitions:
     return dg.Definitions(
         resources={
-            "landing_zone": LandingZoneResource(uri=dg.EnvVar("LANDING_ZONE")),
+            "landing_zone": LandingZoneResource.from_environment(),
             "postgres": PostgresResource(
                 host=dg.EnvVar("WAREHOUSE_HOST"),
                 port=dg.EnvVar.int("WAREHOUSE_PORT"),
