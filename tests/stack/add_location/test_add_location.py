@@ -300,7 +300,7 @@ def _in_one_image(stack: Stack, names: list[str]) -> str:
     first, *rest = names
     services = "".join(
         f"  {name}:\n    build: !reset null\n    image: ${{COMPOSE_PROJECT_NAME}}/{first}:live\n"
-        f"    environment: {{DAGSTER_IMAGE_REPOSITORY: \"${{COMPOSE_PROJECT_NAME}}/{first}\"}}\n"
+        f'    environment: {{DAGSTER_IMAGE_REPOSITORY: "${{COMPOSE_PROJECT_NAME}}/{first}"}}\n'
         for name in rest
     )
     addition = stack.folder / "compose.fifty.yml"
