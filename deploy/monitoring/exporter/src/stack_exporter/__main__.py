@@ -1,0 +1,119 @@
+"""Serve the metrics: `python -m stack_exporter`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+
+from stack_exporter import outside
+from stack_exporter.counted import Counted
+from stack_exporter.database import Database
+from stack_exporter.groups import Group, Snapshot, work
+from stack_exporter.queries import BACKUPS, FAST_S, QUERIES, SLOW_S, Query
+from stack_exporter.series import Family, Row
+
+_COUNTED = (
+    Family(
+        "dagster_exporter_folded_counters",
+        'Jobs, schedules and sensors beyond the bound, counted under the label value "other".',
+        (),
+        "folded",
+    ),
+)
+
+
+def say(text: str) -> None:
+    """One line of the log."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def of_database(database: Database, counted: Counted) -> list[Group]:
+    """The groups that are read from the database, by one thread and one connection."""
+
+    def look() -> Sequence[Row]:
+        counted.look(database.ask)
+        return [{"folded": counted.folded}]
+
+    def backups() -> Sequence[Row]:
+        [found] = database.ask("SELECT to_regclass('monitoring.backups') IS NOT NULL AS there")
+        return database.ask(BACKUPS.sql) if found["there"] else []
+
+    def asked(query: Query) -> Group:
+        return Group(query.name, query.every_s, lambda: database.ask(query.sql), query.families)
+
+    return [
+        Group("counted", FAST_S, look, _COUNTED),
+        *(asked(query) for query in QUERIES),
+        Group(BACKUPS.name, BACKUPS.every_s, backups, BACKUPS.families),
+    ]
+
+
+def of_the_outside(gateway: str) -> list[Group]:
+    """The groups that are not, by another thread: locations and certificate by the web gateway."""
+    return [
+        Group(
+            "locations", FAST_S, lambda: outside.locations(gateway, 8083), outside.LOCATION_FAMILIES
+        ),
+        Group(
+            "certificate",
+            outside.CERTIFICATE_EVERY_S,
+            lambda: outside.certificate(gateway, 8080),
+            outside.CERTIFICATE_FAMILIES,
+        ),
+        # A file that the engine puts into each container, from the disk where it keeps volumes.
+        Group("disk", SLOW_S, lambda: outside.disk("/etc/hostname"), outside.DISK_FAMILIES),
+    ]
+
+
+def _number(name: str, default: int, least: int, most: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        sys.exit(
+            f"error: {name} is {text}: it must be a whole number from {least} to {most}."
+            " Fix: change it in .env."
+        )
+    return int(text)
+
+
+def main() -> None:
+    """Start the threads, serve, and end at SIGTERM."""
+    limit = _number("METRICS_SERIES_LIMIT", 200, 10, 5000)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    counted = Counted(registry, limit)
+    password = Path("/run/secrets/dagster_monitoring_password")
+    database = Database(
+        os.environ.get("DAGSTER_POSTGRES_HOST", "postgres"),
+        _number("DAGSTER_POSTGRES_PORT", 5432, 1, 65535),
+        os.environ.get("DAGSTER_POSTGRES_DB", "dagster"),
+        "dagster_monitoring",
+        lambda: password.read_text().strip(),
+    )
+    inside = of_database(database, counted)
+    others = of_the_outside(os.environ.get("WEB_GATEWAY_HOST", "web-gateway-monitoring"))
+    registry.register(Snapshot([*inside, *others], limit))
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    for groups in (inside, others):
+        # Daemons: one that hangs in Postgres keeps nobody from leaving.
+        threading.Thread(target=work, args=(groups, stop, say), daemon=True).start()
+    start_http_server(_number("METRICS_PORT", 9101, 1, 65535), registry=registry)
+    say("serving metrics")
+    stop.wait()
+
+
+if __name__ == "__main__":
+    main()
