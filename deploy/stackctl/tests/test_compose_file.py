@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from stackctl.docker import ROOT
 
 SERVICES: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
-PUBLIC = {"postgres", "object_store", "sso", "warehouse_port"}
+PUBLIC = {"postgres", "object_store", "sso", "warehouse_port", "prometheus", "grafana"}
 
 
 def test_images_of_ours_are_built_and_never_pulled() -> None:
@@ -75,6 +75,9 @@ def test_the_object_store_knows_its_memory(
         ("postgres", "postgres:17.6", True),
         ("postgres", "postgres:17-alpine", False),
         ("postgres", "postgres:18-trixie", False),
+        ("prometheus", "prom/prometheus:v3.5.0", True),
+        ("prometheus", "mirror.example/prom/prometheus:v2.53.3", True),
+        ("prometheus", "prom/prometheus:v2.45.0", False),
         ("python", "python:3.13-slim-trixie", True),
         ("python", "python:3.13-alpine", False),
     ],

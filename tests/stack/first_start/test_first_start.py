@@ -104,7 +104,7 @@ def test_services_are_confined(services: Services) -> None:
 
 def test_services_of_profiles_are_confined_too(stack: Stack, services: Services) -> None:
     shown = json.loads(stack.compose("--profile=*", "config", "--format=json"))["services"]
-    further = {"webserver_viewer", "sso", "warehouse_port"}
+    further = {"webserver_viewer", "sso", "warehouse_port", "exporter", "prometheus", "grafana"}
     assert further <= shown.keys() - services.keys()
     for name in further:
         service = shown[name]
@@ -117,6 +117,10 @@ def test_services_of_profiles_are_confined_too(stack: Stack, services: Services)
     # Of the others, the image names a user, which the running ones show.
     assert shown["sso"]["user"] == "65532:65532"
     assert set(shown["sso"]["networks"]) == {"sso", "outside"}
+    for name, user in {"prometheus": "65534:65534", "grafana": "472:0"}.items():
+        assert shown[name]["user"] == user
+        assert set(shown[name]["networks"]) == {"monitoring"}
+    assert set(shown["exporter"]["networks"]) == {"control", "monitoring"}
     assert shown["warehouse_port"]["user"] == "99:99"
     assert set(shown["warehouse_port"]["networks"]) == {"core", "warehouse_port"}
 

@@ -29,7 +29,7 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 from dagster._daemon.types import DaemonHeartbeat
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 from prometheus_client import CollectorRegistry
 
 from stack_exporter.__main__ import of_database

@@ -1,0 +1,112 @@
+"""The profile monitoring: a real Prometheus has what happened, and what is stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from harness import Stack, until
+from runs import launch
+
+SERVICES = ("exporter", "prometheus", "web_gateway")
+
+
+@pytest.fixture(scope="module")
+def monitored(stack: Stack) -> Iterator[Stack]:
+    """The stack with the profile, without Grafana, whose image cannot be had everywhere.
+
+    Intervals are shorter: METRICS_INTERVAL_S, and the first lines of prometheus.yml.
+    """
+    file = stack.folder / "deploy/monitoring/prometheus/prometheus.yml"
+    given, settings = file.read_text(), dict(stack.settings)
+    stack.settings |= {"COMPOSE_PROFILES": "ready,monitoring", "METRICS_INTERVAL_S": "2"}
+    file.write_text(given.replace(": 15s", ": 2s").replace(": 10s", ": 2s"))
+    try:
+        stack.compose("build", "--quiet", "exporter")
+        stack.compose("up", "--detach", "--no-deps", "--wait", *SERVICES)
+        until(lambda: is_value(stack, 'dagster_exporter_group_up{group="counted"}', 1), 60)
+        yield stack
+    finally:
+        file.write_text(given)
+        stack.compose("rm", "--stop", "--force", "exporter", "prometheus")
+        stack.settings.clear()
+        stack.settings.update(settings)
+        stack.compose("up", "--detach", "--no-deps", "--wait", "web_gateway")
+
+
+def ask(stack: Stack, query: str) -> list[tuple[dict[str, str], float]]:
+    """What Prometheus answers through the web gateway: labels and values."""
+    address = f"{stack.url}/prometheus/api/v1/query"
+    answer = httpx.get(address, params={"query": query}, timeout=10, verify=False)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["data"]["result"]
+    return [(each["metric"], float(each["value"][1])) for each in found]
+
+
+def is_value(stack: Stack, query: str, value: float) -> None:
+    """Raises AssertionError while the query's one value is another."""
+    found = ask(stack, query)
+    assert [each for _, each in found] == [value], (query, found)
+
+
+def test_what_happened_is_there(monitored: Stack) -> None:
+    def ended(location: str) -> str:
+        return (
+            f'sum(dagster_runs_ended_total{{location="{location}",status="SUCCESS"}} or vector(0))'
+        )
+
+    before = {name: ask(monitored, ended(name))[0][1] for name in ("scenarios", "ready")}
+    for name in before:
+        launch(monitored, name, "tick_job").wait()
+    for name, count in before.items():
+        # The location `ready` has a run each minute, too.
+        until(lambda name=name, count=count: is_more(monitored, ended(name), count), 30)  # type: ignore[misc]
+    cold = 'dagster_run_launches_total{location="scenarios",mode="cold"} >= bool 1'
+    is_value(monitored, cold, 1)
+    for name in ("elt", "analytics"):
+        is_value(monitored, f'dagster_location_loaded{{location="{name}"}}', 1)
+        [(labels, _)] = ask(monitored, f'dagster_location_release{{location="{name}"}}')
+        assert labels["image"].startswith(f"{monitored.project}/{name}:")
+    is_value(monitored, "time() - max(dagster_daemon_heartbeat_timestamp_seconds) < bool 90", 1)
+    is_value(monitored, 'postgres_database_size_bytes{database="dagster"} > bool 1e6', 1)
+    is_value(monitored, "stack_disk_free_bytes > bool 0", 1)
+    assert ask(monitored, "dagster_exporter_group_up == 0") == []
+    # It serves without TLS here, and nothing makes backups.
+    for absent in ("web_gateway_certificate_end_timestamp_seconds", "backup_last_success_seconds"):
+        assert ask(monitored, absent) == []
+
+
+def is_more(stack: Stack, query: str, than: float) -> None:
+    [(_, value)] = ask(stack, query)
+    assert value > than
+
+
+def test_a_stuck_database_is_a_metric_and_an_alert(monitored: Stack) -> None:
+    up = 'dagster_exporter_group_up{group="queue"}'
+    alert = 'ALERTS{alertname="DatabaseAway",alertstate="firing"}'
+    is_value(monitored, up, 1)
+    postgres = monitored.container("postgres")
+    monitored.run("docker", "pause", postgres)
+    try:
+        until(lambda: is_value(monitored, up, 0), 40)
+        until(lambda: is_value(monitored, alert, 1), 40)
+        # The scrape waited for nobody.
+        is_value(monitored, 'up{job="dagster"}', 1)
+        is_value(monitored, "scrape_duration_seconds < bool 1", 1)
+        assert ask(monitored, "dagster_active_runs") == []
+    finally:
+        monitored.run("docker", "unpause", postgres)
+    until(lambda: is_value(monitored, up, 1), 60)
+
+    def over() -> None:
+        assert ask(monitored, alert) == []
+
+    until(over, 30)
+
+
+def test_the_exporter_is_small(monitored: Stack) -> None:
+    """Figures: docs/monitoring.md."""
+    [(_, bytes_)] = ask(monitored, 'process_resident_memory_bytes{job="dagster"}')
+    assert bytes_ < 100 << 20
