@@ -106,6 +106,20 @@ def test_a_stuck_database_is_a_metric_and_an_alert(monitored: Stack) -> None:
     until(over, 30)
 
 
+def test_their_network_is_no_way_to_the_webserver(monitored: Stack) -> None:
+    """The gateway asks for no login here, but for the network that a request comes from."""
+    script = """
+import http.client, sys
+for port, path in ((8080, "/graphql"), (8080, "/grafana/"), (8083, "/graphql")):
+    asked = http.client.HTTPConnection("web-gateway-monitoring", port, timeout=10)
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
+    asked.request("POST", path, '{"query":"{version}"}', headers)
+    print(asked.getresponse().status)
+"""
+    said = monitored.compose("exec", "-T", "exporter", "python", "-c", script)
+    assert said.split() == ["403", "403", "403"]
+
+
 def test_the_exporter_is_small(monitored: Stack) -> None:
     """Figures: docs/monitoring.md."""
     [(_, bytes_)] = ask(monitored, 'process_resident_memory_bytes{job="dagster"}')

@@ -80,9 +80,10 @@ def ask(
     body: str | None = None,
     client: str = "127.0.0.1",
     method: str = "",
+    server: str = "127.0.0.1",
 ) -> Answer:
-    """Send one request to loopback from the address ``client``, one of 127.0.0.0/8."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30, source_address=(client, 0))
+    """Send one request; ``client`` and ``server`` are addresses of 127.0.0.0/8."""
+    connection = HTTPConnection(server, port, timeout=30, source_address=(client, 0))
     with closing(connection):
         connection.request(method or ("POST" if body else "GET"), path, body, headers or {})
         response = connection.getresponse()

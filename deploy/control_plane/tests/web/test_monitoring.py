@@ -11,7 +11,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from programs import JSON, LOGIN, PAGE, ROOT, Gateway, ask, free_port, gateway, running, until
+from programs import (
+    JSON,
+    LOGIN,
+    PAGE,
+    ROOT,
+    Answer,
+    Gateway,
+    ask,
+    free_port,
+    gateway,
+    running,
+    until,
+)
 
 HERE = {"Host": "localhost:3000"}
 CONFIGURATION = ROOT / "deploy/monitoring/prometheus"
@@ -80,7 +92,8 @@ def settings(prometheus: int, grafana: int) -> dict[str, str]:
         "WEB_PROFILES": "viewers,monitoring",
         "PROMETHEUS_ADDRESS": f"127.0.0.1:{prometheus}",
         "GRAFANA_ADDRESS": f"127.0.0.1:{grafana}",
-        "WEB_MONITORING_ADDRESS": f"127.0.0.1:{free_port()}",
+        # Of its own: what comes in by the address of their network is refused.
+        "WEB_MONITORING_ADDRESS": f"127.0.0.2:{free_port()}",
         "WEB_PATH_PREFIX": "/dagster",
     }
 
@@ -147,16 +160,20 @@ def test_what_is_refused(
 def test_the_exporters_question_and_no_other(on: Gateway, settings: dict[str, str]) -> None:
     assert QUESTION
     port = int(settings["WEB_MONITORING_ADDRESS"].rpartition(":")[2])
-    answer = ask(port, "/graphql", JSON, QUESTION[1])
+
+    def told(path: str, headers: dict[str, str], body: str | None = None) -> Answer:
+        return ask(port, path, headers, body, server="127.0.0.2")
+
+    answer = told("/graphql", JSON, QUESTION[1])
     assert answer.status == 200, answer
     assert json.loads(answer.body)["data"] == {"workspaceOrError": {"locationEntries": []}}
     # Wherever it is sent to, it is this question.
-    assert ask(port, "/report_asset_materialization/a", JSON, QUESTION[1]).body == answer.body
-    assert ask(port, "/graphql?query=mutation", {}, QUESTION[1]).body == answer.body
+    assert told("/report_asset_materialization/a", JSON, QUESTION[1]).body == answer.body
+    assert told("/graphql?query=mutation", {}, QUESTION[1]).body == answer.body
     for body in ('{"query":"{version}"}', QUESTION[1] + " ", '{"query":"mutation{a}"}'):
-        assert ask(port, "/graphql", JSON, body).status == 403
-    assert ask(port, "/", {}).status == 403
-    assert ask(port, "/graphql", JSON | {"Upgrade": "websocket"}, QUESTION[1]).status == 403
+        assert told("/graphql", JSON, body).status == 403
+    assert told("/", {}).status == 403
+    assert told("/graphql", JSON | {"Upgrade": "websocket"}, QUESTION[1]).status == 403
 
 
 def test_behind_the_login(
@@ -165,13 +182,24 @@ def test_behind_the_login(
     proxied = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
     here = {"Host": "dagster.example.com"} | proxied
     login = {"WEB_TRUSTED_PROXIES": "host", "WEB_HOSTS": "dagster.example.com"}
-    address = {"WEB_MONITORING_ADDRESS": f"127.0.0.1:{free_port()}"}
+    address = {"WEB_MONITORING_ADDRESS": f"127.0.0.2:{free_port()}"}
     with gateway(
         tmp_path / "gateway", webservers["/dagster"], **settings | login | address
     ) as found:
         for path in ("/dagster/prometheus/api/v1/query?query=1", "/dagster/grafana/"):
             assert ask(found.port, path, here).status == 401
             assert ask(found.port, path, here | LOGIN).status == 200
+
+
+def test_their_network_is_no_way_in(
+    webservers: dict[str, int], settings: dict[str, str], tmp_path: Path
+) -> None:
+    address = {"WEB_MONITORING_ADDRESS": f"127.0.0.1:{free_port()}"}
+    with gateway(tmp_path / "gateway", webservers["/dagster"], **settings | address) as found:
+        for body in (None, '{"query":"{version}"}'):
+            answer = ask(found.port, "/dagster/graphql", HERE | JSON, body)
+            assert answer.status == 403
+            assert answer.body.startswith("web gateway, rule monitoring-network: ")
 
 
 def test_without_the_profile_there_is_nothing(webservers: dict[str, int], tmp_path: Path) -> None:
