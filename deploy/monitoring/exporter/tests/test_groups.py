@@ -36,7 +36,7 @@ def test_a_failure_takes_the_old_values_away_and_is_said_once() -> None:
             raise ValueError("gone")
         return [answers.pop()]
 
-    group = Group("queue", 15, collect, (FAMILY,))
+    group = Group("queue", 600, collect, (FAMILY,))
     assert value([group], clock, "dagster_exporter_group_up", group="queue") == 0
     group.run(clock, said.append)
     assert value([group], clock, "runs") == 3
@@ -47,9 +47,11 @@ def test_a_failure_takes_the_old_values_away_and_is_said_once() -> None:
     assert value([group], clock, "runs") is None
     assert value([group], clock, "dagster_exporter_group_up", group="queue") == 0
     assert value([group], clock, "dagster_exporter_group_failures_total", group="queue") == 2
+    assert group.due_at == clock.now + 15
     answers.append({"n": 1})
     group.run(clock, said.append)
     assert said[-1] == "queue: works again"
+    assert group.due_at == clock.now + 600
     assert value([group], clock, "runs") == 1
 
 

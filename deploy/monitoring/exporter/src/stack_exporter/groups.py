@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 
 from stack_exporter.series import Family, Row
 
+# A group that failed is tried again after this, however seldom it is collected.
+_RETRY_S = 15.0
 Now = Callable[[], float]
 
 
@@ -53,7 +55,7 @@ class Group:
                 say(f"{self.name}: works again")
             self.error, self.done_at = "", now()
         self.took_s, self.begun_at = now() - started, None
-        self.due_at = started + self.every_s
+        self.due_at = started + (min(self.every_s, _RETRY_S) if self.error else self.every_s)
 
     def is_up(self, now: float) -> bool:
         """Whether its rows are of now: of the last rounds, and it is not stuck in this one."""
