@@ -51,11 +51,12 @@ FROM (
     FROM public.instigators
 ) AS instigator;
 
--- Of a schedule, `due_s` is when the tick was due; `made_s` is when the daemon came to it.
+-- Of a schedule, `due_s` is when the tick was due; `made_s` is when the daemon came to it. An index
+-- of Dagster's finds the last one of a schedule by `due_at`.
 CREATE OR REPLACE VIEW monitoring.ticks AS
 SELECT ticks.id, ticks.selector_id, ticks.type, ticks.status,
     extract(epoch FROM ticks.timestamp)::float AS due_s,
-    extract(epoch FROM ticks.create_timestamp)::float AS made_s
+    extract(epoch FROM ticks.create_timestamp)::float AS made_s, ticks.timestamp AS due_at
 FROM public.job_ticks AS ticks;
 
 CREATE OR REPLACE VIEW monitoring.heartbeats AS

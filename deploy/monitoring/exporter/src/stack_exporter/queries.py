@@ -49,7 +49,7 @@ QUERIES = (
         " FROM monitoring.instigators AS each LEFT JOIN LATERAL ("
         " SELECT due_s, status FROM monitoring.ticks AS ticks"
         " WHERE ticks.selector_id = each.selector_id AND status <> 'STARTED'"
-        " ORDER BY ticks.due_s DESC LIMIT 1) AS last ON true",
+        " ORDER BY ticks.due_at DESC LIMIT 1) AS last ON true",
         (
             Family(
                 "dagster_instigator_running",
