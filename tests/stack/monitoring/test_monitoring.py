@@ -80,7 +80,7 @@ def test_what_happened_is_there(monitored: Stack) -> None:
     def all_up() -> None:
         assert ask(monitored, "dagster_exporter_group_up == 0") == []
 
-    # The gateway was made anew when the exporter looked first.
+    # The gateway was recreated when the exporter looked first.
     until(all_up, 40)
     # It serves without TLS here, and nothing makes backups.
     for absent in ("web_gateway_certificate_end_timestamp_seconds", "backup_last_success_seconds"):
