@@ -1,4 +1,4 @@
-"""A connection to Dagster's database that never waits for long, and is opened again when it fails."""
+"""A connection to Dagster's database that never waits for long, and is reopened when it fails."""
 
 from __future__ import annotations
 
