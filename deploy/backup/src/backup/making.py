@@ -25,6 +25,8 @@ from backup.errors import BackupError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# A volume that the metrics exporter mounts, and that holds nothing else.
+SHOWN = Path("/status")
 Say = Callable[[str], None]
 
 
@@ -223,8 +225,16 @@ def _copy_owners(source: Path, target: Path) -> None:
 
 
 def note(catalog: Catalog, **entries: Any) -> None:
-    """Change entries of status.json."""
-    write_json(catalog.root / "status.json", status(catalog) | entries)
+    """Change entries of status.json, and show times and results to the metrics exporter."""
+    now = status(catalog) | entries
+    write_json(catalog.root / "status.json", now)
+    if SHOWN.is_dir():
+        success, failure, rehearsal = (
+            now.get(name) or {} for name in ("last_success", "last_failure", "rehearsal")
+        )
+        shown = {"last_success": success.get("ended"), "last_failure": failure.get("time")}
+        shown |= {"rehearsal": rehearsal.get("time"), "rehearsal_ok": rehearsal.get("ok")}
+        write_json(SHOWN / "status.json", shown)
 
 
 def status(catalog: Catalog) -> dict[str, Any]:

@@ -177,22 +177,6 @@ def test_daemons_pools_and_the_server(exporter: Exporter, dagster: DagsterInstan
     assert (exporter.value("dagster_table_bytes", table="event_logs") or 0) > 0
 
 
-def test_backups_show_when_there_is_something_to_show(
-    exporter: Exporter, postgres: Postgres
-) -> None:
-    assert exporter.value("backup_last_success_timestamp_seconds") is None
-    postgres.run(
-        "dagster",
-        "CREATE VIEW monitoring.backups AS SELECT to_timestamp(1000) AS last_success;"
-        " GRANT SELECT ON monitoring.backups TO dagster_monitoring",
-    )
-    try:
-        exporter.look()
-        assert exporter.value("backup_last_success_timestamp_seconds") == 1000
-    finally:
-        postgres.run("dagster", "DROP VIEW monitoring.backups")
-
-
 def test_more_jobs_than_the_bound(
     database: Database, dagster: DagsterInstance, new_run: NewRun
 ) -> None:

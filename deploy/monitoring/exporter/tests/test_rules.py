@@ -43,6 +43,8 @@ WELL = {
     "stack_disk_bytes": "1000x240",
     "stack_disk_free_bytes": "500x240",
     "backup_last_success_timestamp_seconds": "0x240",
+    "backup_last_failed": "0x240",
+    "backup_rehearsal_failed": "0x240",
     "web_gateway_certificate_end_timestamp_seconds": "2000000x240",
 }
 CRITICAL, WARNING, INFO = ({"severity": each} for each in ("critical", "warning", "info"))
@@ -110,6 +112,8 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "DiskShort": ({"stack_disk_free_bytes": "90x240"}, CRITICAL),
     "DiskFills": ({"stack_disk_free_bytes": "390-1x240"}, WARNING),
     "BackupOverdue": ({"backup_last_success_timestamp_seconds": "-130000x240"}, CRITICAL),
+    "BackupFailed": ({"backup_last_failed": "1x240"}, WARNING),
+    "RehearsalFailed": ({"backup_rehearsal_failed": "1x240"}, CRITICAL),
     "CertificateEnds": (
         {"web_gateway_certificate_end_timestamp_seconds": "1000000x240"},
         WARNING,

@@ -20,9 +20,10 @@ from stack_exporter import outside
 from stack_exporter.counted import Counted
 from stack_exporter.database import Database
 from stack_exporter.groups import Group, Snapshot, work
-from stack_exporter.queries import BACKUPS, FAST_S, QUERIES, SLOW_S, Query
+from stack_exporter.queries import FAST_S, QUERIES, SLOW_S, Query
 from stack_exporter.series import Family, Row
 
+_BACKUPS = Path("/run/backup/status.json")
 _COUNTED = (
     Family(
         "dagster_exporter_folded_counters",
@@ -45,10 +46,6 @@ def of_database(database: Database, counted: Counted, fast_s: float = FAST_S) ->
         counted.look(database.ask)
         return [{"folded": counted.folded}]
 
-    def backups() -> Sequence[Row]:
-        [found] = database.ask("SELECT to_regclass('monitoring.backups') IS NOT NULL AS there")
-        return database.ask(BACKUPS.sql) if found["there"] else []
-
     def asked(query: Query) -> Group:
         every_s = max(query.every_s * fast_s / FAST_S, 1)
         return Group(query.name, every_s, lambda: database.ask(query.sql), query.families)
@@ -56,7 +53,6 @@ def of_database(database: Database, counted: Counted, fast_s: float = FAST_S) ->
     return [
         Group("counted", fast_s, look, _COUNTED),
         *(asked(query) for query in QUERIES),
-        Group(BACKUPS.name, BACKUPS.every_s, backups, BACKUPS.families),
     ]
 
 
@@ -74,6 +70,7 @@ def of_the_outside(gateway: str, fast_s: float = FAST_S) -> list[Group]:
         ),
         # A file that the engine puts into each container, from the disk where it keeps volumes.
         Group("disk", SLOW_S, lambda: outside.disk("/etc/hostname"), outside.DISK_FAMILIES),
+        Group("backups", SLOW_S, lambda: outside.backups(_BACKUPS), outside.BACKUP_FAMILIES),
     ]
 
 

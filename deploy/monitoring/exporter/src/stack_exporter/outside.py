@@ -7,7 +7,9 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from datetime import datetime
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -36,6 +38,12 @@ LOCATION_FAMILIES = (
 DISK_FAMILIES = (
     Family("stack_disk_bytes", "Size of the disk with the engine's data.", (), "size"),
     Family("stack_disk_free_bytes", "Free on that disk.", (), "free"),
+)
+BACKUP_FAMILIES = (
+    Family("backup_last_success_timestamp_seconds", "Last backup that succeeded.", (), "success_s"),
+    Family("backup_last_failed", "Whether the last backup failed.", (), "failed"),
+    Family("backup_rehearsal_timestamp_seconds", "Last rehearsed restore.", (), "rehearsal_s"),
+    Family("backup_rehearsal_failed", "Whether that failed.", (), "rehearsal_failed"),
 )
 CERTIFICATE_FAMILIES = (
     Family(
@@ -101,3 +109,23 @@ def disk(path: str) -> Sequence[Row]:
     """Size and free bytes, for others than root, of the file system that holds ``path``."""
     found = os.statvfs(path)
     return [{"size": found.f_frsize * found.f_blocks, "free": found.f_frsize * found.f_bavail}]
+
+
+def backups(file: Path) -> list[Row]:
+    """What the service `backup` wrote down; nothing where there is none, or none was made yet."""
+    if not file.exists():
+        return []
+    found = json.loads(file.read_text())
+
+    def seconds(name: str) -> float | None:
+        return datetime.fromisoformat(found[name]).timestamp() if found.get(name) else None
+
+    rehearsed = found.get("rehearsal_ok")
+    return [
+        {
+            "success_s": seconds("last_success"),
+            "failed": int(seconds("last_failure") is not None),
+            "rehearsal_s": seconds("rehearsal"),
+            "rehearsal_failed": None if rehearsed is None else int(not rehearsed),
+        }
+    ]

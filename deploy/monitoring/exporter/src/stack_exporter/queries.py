@@ -192,19 +192,3 @@ QUERIES = (
         ),
     ),
 )
-
-BACKUPS = Query(
-    "backups",
-    SLOW_S,
-    "SELECT extract(epoch FROM last_success) AS at_s FROM monitoring.backups",
-    (
-        Family(
-            "backup_last_success_timestamp_seconds",
-            "Last backup that succeeded.",
-            (),
-            "at_s",
-            max,
-        ),
-    ),
-)
-"""Asked only where the view exists: whatever makes backups creates it, with ``last_success``."""

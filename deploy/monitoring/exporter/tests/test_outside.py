@@ -1,0 +1,58 @@
+"""What is read elsewhere than from the database."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stack_exporter import outside
+
+
+def test_backups_that_are_none_yet(tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    assert outside.backups(file) == []
+    file.write_text(json.dumps({"last_success": None, "last_failure": "2026-11-27T01:30:00+00:00"}))
+    [row] = outside.backups(file)
+    assert row == {"success_s": None, "failed": 1, "rehearsal_s": None, "rehearsal_failed": None}
+
+
+def test_backups_and_a_rehearsal(tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    at = "1970-01-01T00:16:40+00:00"
+    shown = {"last_success": at, "last_failure": None, "rehearsal": at, "rehearsal_ok": False}
+    file.write_text(json.dumps(shown))
+    [row] = outside.backups(file)
+    assert row == {"success_s": 1000, "failed": 0, "rehearsal_s": 1000, "rehearsal_failed": 1}
+
+
+def test_the_disk() -> None:
+    [row] = outside.disk("/")
+    assert 0 < row["free"] < row["size"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "loaded", "image"),
+    [
+        ({"loadStatus": "LOADED", "locationOrLoadError": {"__typename": "PythonError"}}, 0, None),
+        ({"loadStatus": "LOADING", "locationOrLoadError": None}, 0, None),
+        (
+            {
+                "loadStatus": "LOADED",
+                "locationOrLoadError": {
+                    "__typename": "RepositoryLocation",
+                    "repositories": [
+                        {"displayMetadata": [{"key": "host", "value": "elt"}]},
+                        {"displayMetadata": [{"key": "image", "value": "s/elt:1"}]},
+                    ],
+                },
+            },
+            1,
+            "s/elt:1",
+        ),
+    ],
+)
+def test_a_location(entry: dict[str, object], loaded: int, image: str | None) -> None:
+    row = outside._location({"name": "elt", **entry})
+    assert (row["location"], row["loaded"], row["image"]) == ("elt", loaded, image)
