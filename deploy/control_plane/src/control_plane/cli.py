@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,10 @@ from control_plane import (
     locations,
     publication,
     secrets,
+    state,
     status,
     status_table,
+    ticks,
 )
 from control_plane.errors import StackError
 from control_plane.instance import migrate_instance, set_missing_pool_limits
@@ -205,18 +208,38 @@ def status_command(
     only: Annotated[str, typer.Option(help="Leave all but this location out.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Show the UI's address, each code location and each schedule; 1 when one is not loaded."""
+    """Show the UI's address, each code location and each schedule, and what fails to tick.
+
+    1 when a location is not loaded.
+    """
     with _one_line_errors():
         names = [name for name in (*expect.split(","), only) if name]
         current = status.wait(url, wait, names)
         if only:
             current = current.only(only)
+        failing = [
+            one
+            for one in ticks.failures(url, ticks.fetch(url))
+            if one.location in {location.name for location in current.locations}
+        ]
         if as_json:
-            print(json.dumps(current.to_json(), default=str, indent=2))
+            ticking = {"failing": [asdict(one) for one in failing]}
+            print(json.dumps(current.to_json() | ticking, default=str, indent=2))
         else:
             status_table.show(console, current, show_url or url)
+            status_table.show_failing(console, failing)
         if any(location.state != "LOADED" for location in current.locations):
             raise typer.Exit(1)
+
+
+@app.command("state")
+def state_command(
+    url: WebserverUrl = "http://localhost:3000",
+    wait: Annotated[float, typer.Option(help="Seconds to wait for locations to load.")] = 10,
+) -> None:
+    """Print as JSON what Dagster says of itself: locations, ticks, daemons, pools."""
+    with _one_line_errors():
+        print(json.dumps(state.fetch(url, wait).to_json(), default=str))
 
 
 if __name__ == "__main__":

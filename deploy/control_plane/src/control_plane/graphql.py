@@ -46,6 +46,73 @@ mutation Reload($name: String!) {
 """
 
 
+TICKS_QUERY = """
+query Ticks {
+  workspaceOrError {
+    ... on Workspace {
+      locationEntries {
+        name
+        locationOrLoadError {
+          ... on RepositoryLocation {
+            repositories {
+              name
+              schedules { name defaultStatus scheduleState { ...LastTick } }
+              sensors { name defaultStatus sensorState { ...LastTick } }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+fragment LastTick on InstigationState {
+  status
+  ticks(limit: 1) {
+    status
+    timestamp
+    error { message errorChain { error { message } } }
+    runs { id status }
+  }
+}
+"""
+
+LAST_GOOD_TICK_QUERY = """
+query LastGoodTick($selector: InstigationSelector!) {
+  instigationStateOrError(instigationSelector: $selector) {
+    ... on InstigationState { ticks(limit: 1, statuses: [SUCCESS, SKIPPED]) { timestamp } }
+  }
+}
+"""
+
+FAILED_TICKS_QUERY = """
+query FailedTicks($selector: InstigationSelector!, $after: Float!, $before: Float!) {
+  instigationStateOrError(instigationSelector: $selector) {
+    ... on InstigationState {
+      ticks(statuses: [FAILURE], afterTimestamp: $after, beforeTimestamp: $before) { timestamp }
+    }
+  }
+}
+"""
+
+INSTANCE_QUERY = """
+query Instance {
+  instance {
+    daemonHealth {
+      allDaemonStatuses {
+        daemonType
+        required
+        healthy
+        lastHeartbeatTime
+        lastHeartbeatErrors { message }
+      }
+    }
+    concurrencyLimits { concurrencyKey limit usingDefaultLimit activeSlotCount pendingStepCount }
+    poolConfig { defaultPoolLimit }
+  }
+}
+"""
+
+
 def ask(url: str, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run one query against the webserver at ``url`` and return its ``data``.
 

@@ -22,7 +22,7 @@ from control_plane.errors import StackError
 from control_plane.graphql import RELOAD_MUTATION, WORKSPACE_QUERY, ask
 
 # How gRPC prints a call that nobody answered; it names sockets, not the cause.
-_GRPC_NOISE = "grpc._channel._InactiveRpcError"
+GRPC_NOISE = "grpc._channel._InactiveRpcError"
 
 _PLACE = re.compile(r'File "(?:.*/)?([^/"]+)", line (\d+)$')
 
@@ -205,7 +205,7 @@ def _schedule(schedule: Mapping[str, Any]) -> Schedule:
 def _root_cause(error: Mapping[str, Any]) -> str:
     """The innermost message of a load error, in one line."""
     chain = [link["error"]["message"] for link in error.get("errorChain") or []]
-    messages = [message for message in chain if not message.startswith(_GRPC_NOISE)]
+    messages = [message for message in chain if not message.startswith(GRPC_NOISE)]
     if len(messages) < len(chain):
         return "its code server does not answer; see its log"
     return _last_line([error["message"], *messages][-1])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
 from control_plane.status import Schedule, Status
+from control_plane.ticks import Failure
 
 _STATE_STYLE = {"LOADED": "green", "LOADING": "yellow", "ERROR": "red"}
 
@@ -31,6 +33,20 @@ def show(console: Console, status: Status, url: str) -> None:
     for location in status.broken():
         console.print(
             f"\ncode location {location.name} does not load: {location.error}",
+            style="red",
+            markup=False,
+            highlight=False,
+        )
+
+
+def show_failing(console: Console, failing: Sequence[Failure]) -> None:
+    """Print a line per schedule or sensor that fails: since when, and the error's first line."""
+    now = datetime.now(UTC)
+    for one in failing:
+        minutes = max(0, round((now - one.since).total_seconds() / 60))
+        console.print(
+            f"\n{one.title} fails since {one.since:%Y-%m-%d %H:%M} UTC"
+            f" ({minutes // 60} h {minutes % 60:02d} min): {one.error}",
             style="red",
             markup=False,
             highlight=False,
