@@ -59,7 +59,7 @@ def run(tmp_path: Path, asked: Path) -> Run:
     """Runs a script of a copy of the checkout; what it says, which ends with an error."""
     scripts = tmp_path / "checkout" / "deploy" / "stackctl"
     scripts.mkdir(parents=True)
-    for name in ("up", "reset", "common.sh"):
+    for name in ("up", "reset", "common.sh", "checks.sh"):
         shutil.copy(ROOT / "deploy" / "stackctl" / name, scripts)
     shutil.copy(ROOT / "docker-compose.yml", tmp_path / "checkout")
     stand_in = tmp_path / "bin" / "docker"

@@ -11,6 +11,7 @@ import typer
 
 from stackctl import backup_cli, bundle, image_cli, rotation, sbom, ship_cli, watch_cli
 from stackctl.console import complain
+from stackctl.doctor.cli import doctor
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
 from stackctl.location.commands import app as location_app
 
@@ -35,6 +36,7 @@ for command in (
     backup_cli.backup,
     backup_cli.restore,
     backup_cli.rehearse,
+    doctor,
 ):
     app.command()(command)
 app.command("backups")(backup_cli.list_backups)
