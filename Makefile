@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -40,6 +40,9 @@ ps: ## DE Services or processes and their state, and those of runs
 
 logs: ## DE Follow the logs: all, or of one service with SERVICE=daemon
 	@$(TASK) logs docker compose logs --follow --tail=100 $(SERVICE)
+
+doctor: ## DE Find what is wrong, and what mends it; BUNDLE=1: also an archive for a question, without secrets
+	@$(CTL)/stackctl doctor $(if $(BUNDLE),--bundle) $(if $(JSON),--json)
 
 psql: ## DE Open a session in the warehouse, as LOCATION=analytics; PRINT=1: its address for other programs
 	@$(TASK) psql $(CTL)/psql

@@ -154,9 +154,9 @@ def drain(
 
 @app.command("runs")
 def runs_command(
-    location: Annotated[str, typer.Argument(help="A code location.")],
+    location: Annotated[str, typer.Argument(help="A code location; all without it.")] = "",
 ) -> None:
-    """Print as JSON the location's runs that have not ended: id, job, status, image."""
+    """Print as JSON the runs that have not ended: id, job, status, image, location."""
     from control_plane import runs
 
     with _one_line_errors():

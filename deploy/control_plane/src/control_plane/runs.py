@@ -9,16 +9,22 @@ from control_plane.internals.runs import DOCKER_IMAGE_TAG, NOT_FINISHED_STATUSES
 _PAGE = 1000
 
 
-def unfinished(location: str) -> list[dict[str, str | None]]:
-    """The location's runs that wait or run now, newest first: id, job, status, image.
+def unfinished(location: str = "") -> list[dict[str, str | None]]:
+    """A location's runs that wait or run now, or all, newest first: id, job, status, image.
 
     ``image`` is the one that the run was created with, None when its code server named none.
     """
     with DagsterInstance.get() as instance:
         return [
-            {"id": run.run_id, "job": run.job_name, "status": run.status.value, "image": image(run)}
+            {
+                "id": run.run_id,
+                "job": run.job_name,
+                "status": run.status.value,
+                "image": image(run),
+                "location": location_of(run),
+            }
             for run in _all(instance, list(NOT_FINISHED_STATUSES))
-            if location_of(run) == location
+            if location_of(run) == location or not location
         ]
 
 

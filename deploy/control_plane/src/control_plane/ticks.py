@@ -104,9 +104,7 @@ def parse(data: Mapping[str, Any]) -> list[Instigator]:
     ]
 
 
-def _instigator(
-    kind: str, one: Mapping[str, Any], location: str, repository: str
-) -> Instigator:
+def _instigator(kind: str, one: Mapping[str, Any], location: str, repository: str) -> Instigator:
     state = one[f"{kind}State"]
     last = (state["ticks"] or [None])[0]
     return Instigator(

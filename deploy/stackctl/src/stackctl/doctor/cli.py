@@ -11,13 +11,14 @@ import typer
 from stackctl import mode
 from stackctl.console import err, out, say
 from stackctl.doctor import (  # noqa: F401  # each module adds its checks; this is their order
+    configuration,
+    dagster,
     machine,
     network,
-    configuration,
+    report,
     services,
-    dagster,
+    support,
 )
-from stackctl.doctor import report, support
 from stackctl.doctor.facts import Facts
 from stackctl.doctor.finding import CHECKS, Level, run
 from stackctl.errors import FAILED, USAGE, StackctlError
@@ -37,9 +38,10 @@ def doctor(
     """
     facts = Facts(_mode())
     results = []
-    with err.status("checking"):
+    with err.status("checking") as shown:
         for result in run(facts, CHECKS):
             results.append(result)
+            shown.update(f"checked: {result.name}")
     worst = max(result.level for result in results)
     found = {
         "mode": facts.mode,

@@ -6,20 +6,18 @@ import difflib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from stackctl.docker import DockerError
 from stackctl.doctor import settings_file
-from stackctl.doctor.facts import Facts
+from stackctl.doctor.facts import Facts, SecretFile, has_secrets, secret_files
 from stackctl.doctor.finding import BOTH, Finding, NotApplicableError, check, error, ok, warning
 from stackctl.mode import DOCKER
 
 GROUP = "Configuration"
 # What docker, Compose and BuildKit read themselves.
 _OF_DOCKER = ("COMPOSE_", "DOCKER_", "BUILDX_", "BUILDKIT_")
-_SECRET_MODES = {"400", "440", "600"}
-_LIST = 'for file in /run/secrets/*; do [ ! -f "$file" ] || stat -c "%a %n" "$file"; done'
 
 
 def _lacks(*names: str) -> Callable[[Mapping[str, str]], bool]:
@@ -121,7 +119,9 @@ def idle(env: Mapping[str, str]) -> Iterator[Finding]:
     """Settings that have no effect because another one is missing."""
     for name, (is_idle, needed) in NEEDS.items():
         if env.get(name) and is_idle(env):
-            yield warning(f"{name} has no effect: it needs {needed}", "set both, or remove it; .env")
+            yield warning(
+                f"{name} has no effect: it needs {needed}", "set both, or remove it; .env"
+            )
 
 
 def overridden(env: Mapping[str, str], shell: Mapping[str, str]) -> Iterator[Finding]:
@@ -170,28 +170,23 @@ def _mode(path: Path, what: str) -> Finding:
 
 
 def _in_containers(facts: Facts) -> list[Finding]:
-    found = []
-    for service in facts.stack.config["services"]:
-        containers = [one for one in facts.of_service(service) if one["State"]["Running"]]
-        mounts = {mount["Destination"] for one in containers for mount in one["Mounts"]}
-        if "/run/secrets" in mounts:
-            listed = facts.inside(service, "sh", "-c", _LIST)
-            found += modes(service, listed)
-    return found
+    return [
+        finding
+        for service in facts.stack.config["services"]
+        for one in facts.of_service(service)[:1]
+        if has_secrets(one)
+        for finding in modes(service, secret_files(one["Id"]))
+    ]
 
 
-def modes(service: str, listed: str) -> list[Finding]:
-    """What `stat` lists as mode and name of each file."""
-    found = []
-    for line in listed.splitlines():
-        mode, _, name = line.partition(" ")
-        if mode in _SECRET_MODES:
-            found.append(ok(name))
-        else:
-            found.append(
-                warning(
-                    f"{name} in {service} has mode {mode}: others in the container read it",
-                    "make secrets-rotate writes all secrets again, of mode 400",
-                )
-            )
-    return found
+def modes(service: str, files: Iterable[SecretFile]) -> list[Finding]:
+    """Whether others than the owner may read a service's secrets."""
+    return [
+        warning(
+            f"{one.name} in {service} has mode {one.mode:o}: others in the container read it",
+            "make up writes it again, of mode 400",
+        )
+        if one.mode & 0o037
+        else ok(one.name)
+        for one in files
+    ]

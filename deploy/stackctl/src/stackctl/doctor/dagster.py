@@ -96,7 +96,7 @@ def closed(state: State) -> Iterator[Finding]:
             )
     if state["default_pool_limit"] == 0:
         found = True
-        yield error("pools have the limit 0 by default", "concurrency.pools in dagster.yaml; make up")
+        yield error("pools have the limit 0 by default", "default_limit in dagster.yaml; make up")
     if not found:
         yield ok(f"{len(state['pools'])} pools, each with room")
 
@@ -150,7 +150,9 @@ def used_up(most: int, roles: list[tuple[str, int, int]]) -> Iterator[Finding]:
     found = False
     if total > _SHARE_OF_CONNECTIONS * most:
         found = True
-        yield error(f"{total} of {most} connections are used", "POSTGRES_CONNECTIONS in .env; make up")
+        yield error(
+            f"{total} of {most} connections are used", "POSTGRES_CONNECTIONS in .env; make up"
+        )
     for name, limit, used in roles:
         if limit > 0 and used > _SHARE_OF_CONNECTIONS * limit:
             found = True

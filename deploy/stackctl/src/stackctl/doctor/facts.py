@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from stackctl import mode
 from stackctl.control_plane import ControlPlane
-from stackctl.docker import ROOT, DockerError, docker, inspect
+from stackctl.docker import ROOT, docker, inspect
 from stackctl.doctor import settings_file
 from stackctl.doctor.finding import NotApplicableError
 from stackctl.errors import StackctlError
@@ -21,6 +24,7 @@ from stackctl.stack import Stack
 _PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 ONE_OFF = "com.docker.compose.oneoff"
+_SECRETS = "/run/secrets"
 _ASK_S = 30.0
 _STATE_S = 60
 
@@ -202,9 +206,41 @@ class Facts:
         return [line.split("\t") for line in answer.splitlines()]
 
 
-def exists(kind: str, name: str) -> bool:
-    """Whether the engine has an image, a volume, ... of that name."""
+@dataclass(frozen=True)
+class SecretFile:
+    """A file in a container's /run/secrets; its content is for the redactor alone."""
+
+    name: str
+    mode: int
+    content: str
+
+
+def has_secrets(container: Mapping[str, Any]) -> bool:
+    """Whether a container, as inspected, has secrets mounted."""
+    return any(mount["Destination"] == _SECRETS for mount in container["Mounts"])
+
+
+def secret_files(container: str) -> list[SecretFile]:
+    """The secrets of a container, also of one that does not run, or that has no shell.
+
+    Raises StackctlError when they cannot be read.
+    """
     try:
-        return bool(inspect(kind, name))
-    except DockerError:
-        return False
+        done = subprocess.run(
+            ["docker", "cp", "--follow-link", f"{container}:{_SECRETS}", "-"],
+            capture_output=True,
+            check=True,
+            timeout=_ASK_S,
+        )
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            return [
+                SecretFile(
+                    Path(member.name).name,
+                    member.mode,
+                    file.read().decode(errors="replace"),
+                )
+                for member in archive
+                if member.isfile() and (file := archive.extractfile(member))
+            ]
+    except (subprocess.SubprocessError, OSError, tarfile.TarError):
+        raise StackctlError(f"the secrets of container {container[:12]} cannot be read") from None

@@ -87,12 +87,11 @@ class Result:
 
 
 CHECKS: list[Check] = []
+GROUPS = ("Machine", "Network", "Configuration", "Services", "Dagster")
 """In the order in which they are made and shown."""
 
 
-def check(
-    name: str, group: str, modes: Iterable[str] = (DOCKER,)
-) -> Callable[[Look], Look]:
+def check(name: str, group: str, modes: Iterable[str] = (DOCKER,)) -> Callable[[Look], Look]:
     """Add a function to the checks. It yields findings; the first is of no higher rank."""
 
     def add(look: Look) -> Look:
@@ -107,7 +106,7 @@ BOTH = (DOCKER, EMBEDDED)
 
 def run(facts: Facts, checks: Iterable[Check]) -> Iterator[Result]:
     """Make those checks that make sense in the mode. One that fails hinders no other."""
-    for one in checks:
+    for one in sorted(checks, key=lambda one: GROUPS.index(one.group)):
         if facts.mode in one.modes:
             yield Result(one.name, one.group, _findings(one, facts))
 

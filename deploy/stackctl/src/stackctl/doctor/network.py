@@ -27,9 +27,7 @@ from stackctl.mode import DOCKER
 GROUP = "Network"
 Subnet = ipaddress.IPv4Network
 # What the engine has by default: 31 networks.
-_POOLS = tuple(
-    map(ipaddress.IPv4Network, ("172.16.0.0/12", "192.168.0.0/16"))
-)
+_POOLS = tuple(map(ipaddress.IPv4Network, ("172.16.0.0/12", "192.168.0.0/16")))
 _POOLS_NETWORKS = 31
 _FEW = 3
 _LOOK_UP = "import socket, sys; socket.getaddrinfo(sys.argv[1], None)"
@@ -199,12 +197,17 @@ def overlaps(
     own: dict[str, Subnet], routes: Iterable[Subnet], others: dict[str, Subnet]
 ) -> Iterator[Finding]:
     """An error for each subnet that something else on this machine has, too."""
-    fix = "RPC_SUBNETS in .env, or default-address-pools in the engine's daemon.json; then make down, make up"
+    fix = (
+        "RPC_SUBNETS in .env, or default-address-pools in the engine's daemon.json; then make"
+        " down, make up"
+    )
     routes = list(routes)
     for name, subnet in own.items():
         for route in routes:
             if subnet.overlaps(route):
-                yield error(f"network {name} has {subnet}, and this machine a route to {route}", fix)
+                yield error(
+                    f"network {name} has {subnet}, and this machine a route to {route}", fix
+                )
         for other, theirs in others.items():
             if subnet.overlaps(theirs):
                 yield error(f"network {name} has {subnet}, and network {other} {theirs}", fix)

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -81,10 +82,14 @@ class Redactor:
             else:
                 self.learn(*_passwords(value))
 
+    def learn_file(self, content: str) -> None:
+        """A file with a secret: its lines, and words in them that are no ordinary ones."""
+        self.learn(*content.split("\n"), *(word for word in content.split() if len(word) >= 16))
+
     def learn_netrc(self, text: str) -> None:
         """Logins and passwords of a netrc file."""
         words = text.split()
-        for key, value in zip(words, words[1:], strict=False):
+        for key, value in pairwise(words):
             if key in {"password", "login", "account"}:
                 self.learn(value)
 
@@ -104,7 +109,7 @@ class Redactor:
         return data
 
     def _entry(self, key: str, value: Any) -> Any:
-        if key in {"Env", "environment", "args", "Environment"}:
+        if key == "Env" or key.lower().endswith(("environment", "args")):
             if isinstance(value, list):
                 pairs = dict(str(one).partition("=")[::2] for one in value)
                 return [f"{name}={shown}" for name, shown in self.environment(pairs).items()]
@@ -134,7 +139,7 @@ def _without_value(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"]
     if name.upper().endswith("_FILE") or value.startswith((REMOVED, "[", "/", "{", "$", "<")):
         return match[0]
-    if value.lower() in _HARMLESS or value.isdigit() and len(value) < _SHORTEST:
+    if value.lower() in _HARMLESS or (value.isdigit() and len(value) < _SHORTEST):
         return match[0]
     return f"{name}{match['between']}{REMOVED}"
 
@@ -150,8 +155,11 @@ def spellings(value: str) -> Iterator[str]:
     yield json.dumps(value)[1:-1]
     # As Compose writes a dollar sign, and Go's JSON these three.
     yield value.replace("$", "$$")
-    yield json.dumps(value)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(
-        ">", "\\u003e"
+    yield (
+        json.dumps(value)[1:-1]
+        .replace("&", "\\u0026")
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
     )
     for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
         yield quoted
@@ -177,9 +185,7 @@ def _base64(raw: bytes) -> Iterator[str]:
 
 
 def _pattern(values: Iterable[str]) -> re.Pattern[str] | None:
-    written = {
-        (spelling, len(value) >= _LONG) for value in values for spelling in spellings(value)
-    }
+    written = {(spelling, len(value) >= _LONG) for value in values for spelling in spellings(value)}
     # The longest first: one may be the beginning of another.
     parts = [
         # Base64 goes on to the end of its word.

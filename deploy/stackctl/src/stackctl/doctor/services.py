@@ -187,9 +187,7 @@ def strangers(facts: Facts) -> Iterator[Finding]:
         yield ok("none")
 
 
-def extra(
-    containers: list[dict[str, Any]], known: set[str], active: set[str]
-) -> Iterator[Finding]:
+def extra(containers: list[dict[str, Any]], known: set[str], active: set[str]) -> Iterator[Finding]:
     """Containers of the project that the compose file does not ask for."""
     for one in containers:
         labels, name = one["Config"]["Labels"], one["Name"].removeprefix("/")
@@ -236,6 +234,13 @@ def images(facts: Facts) -> Iterator[Finding]:
         return
     for location in facts.stack.locations:
         found += _of_location(facts, location)
+    runs = [run for run in facts.control.ask("runs") if run["image"]]
+    has = {
+        name
+        for one in inspect("image", *{run["image"] for run in runs})
+        for name in [one["Id"], *(one["RepoTags"] or ()), *(one["RepoDigests"] or ())]
+    }
+    found += without_image(runs, has)
     yield from found
     if not found:
         yield ok("those of services, releases, and runs that have not ended")
@@ -246,21 +251,16 @@ def _of_location(facts: Facts, location: str) -> Iterator[Finding]:
     records = read(facts.control, location)
     there = {one.release for one in releases(service, records, service.serving())}
     revisions = {one.release: one.revision for one in records}
-    yield from missing_releases(
-        location, way_back(records)[: to_keep(service)], there, revisions
-    )
-    runs = facts.control.ask("runs", location)
-    wanted = {str(run["image"]) for run in runs if run.get("image")}
-    has = {
-        name
-        for one in inspect("image", *wanted)
-        for name in [one["Id"], *(one["RepoTags"] or ()), *(one["RepoDigests"] or ())]
-    }
+    yield from missing_releases(location, way_back(records)[: to_keep(service)], there, revisions)
+
+
+def without_image(runs: list[Mapping[str, Any]], has: set[str]) -> Iterator[Finding]:
+    """Runs that have not ended, and of which the image is gone."""
     for run in runs:
-        if (image := run.get("image")) and image not in has:
+        if run["image"] not in has:
             yield error(
-                f"run {run['id']} of {location} ({run['status']}) needs the image {image}, which"
-                " is gone",
+                f"run {run['id']} of {run['location']} ({run['status']}) needs the image"
+                f" {run['image']}, which is gone",
                 "terminate it in the UI, and launch it again: it then uses the live image",
             )
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from stackctl import mode
 from stackctl.docker import docker
-from stackctl.doctor.facts import Facts
+from stackctl.doctor.facts import Facts, has_secrets, secret_files
 from stackctl.doctor.finding import NotApplicableError
 from stackctl.doctor.redaction import Redactor, is_secret_name
 from stackctl.errors import StackctlError
@@ -30,19 +31,21 @@ _CONTAINERS = 60
 # Variables of services and images that hold no secrets, beside the settings in .env.example.
 # By name alone: a variable that somebody adds is not shown.
 _SHOWN = frozenset(
-    "AWS_ACCESS_KEY_ID_FILE AWS_DEFAULT_REGION AWS_ENDPOINT_URL_S3 AWS_SECRET_ACCESS_KEY_FILE"
-    " CREATED DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR DAGSTER_COMPUTE_LOGS_DIR"
-    " DAGSTER_CURRENT_IMAGE DAGSTER_DISABLE_TELEMETRY DAGSTER_HOME DAGSTER_IMAGE_REPOSITORY"
-    " DAGSTER_LOCATION_NAME DAGSTER_POSTGRES_DB DAGSTER_POSTGRES_HOST"
-    " DAGSTER_POSTGRES_PASSWORD_FILE DAGSTER_POSTGRES_PORT DAGSTER_POSTGRES_USER"
-    " DAGSTER_STORAGE_DIR DOCKER_HOST HAPROXY_IMAGE HAPROXY_VERSION LANG LOCATION"
-    " MALLOC_ARENA_MAX OUTSIDE_SUBNET PATH PGDATA PG_MAJOR PG_VERSION POSTGRES_HOST"
-    " POSTGRES_INITDB_ARGS POSTGRES_PASSWORD_FILE POSTGRES_PORT PYTHONPATH PYTHON_VERSION"
-    " PYTHONUNBUFFERED REVISION S3_BUCKET SSL_CERT_DIR SSO_ADDRESS TZ WAREHOUSE_DB WAREHOUSE_HOST"
-    " WAREHOUSE_PASSWORD_FILE WAREHOUSE_PORT WAREHOUSE_USER WEBSERVER_ADDRESS WEBSERVER_URL"
-    " WEBSERVER_VIEWER_ADDRESS WEB_INSIDE_ADDRESS".split()
+    """
+    AWS_ACCESS_KEY_ID_FILE AWS_DEFAULT_REGION AWS_ENDPOINT_URL_S3 AWS_SECRET_ACCESS_KEY_FILE
+    CREATED DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR DAGSTER_COMPUTE_LOGS_DIR
+    DAGSTER_CURRENT_IMAGE DAGSTER_DISABLE_TELEMETRY DAGSTER_HOME DAGSTER_IMAGE_REPOSITORY
+    DAGSTER_LOCATION_NAME DAGSTER_MODULE_NAME DAGSTER_POSTGRES_DB DAGSTER_POSTGRES_HOST
+    DAGSTER_POSTGRES_PASSWORD_FILE DAGSTER_POSTGRES_PORT DAGSTER_POSTGRES_USER
+    DAGSTER_STORAGE_DIR DOCKER_HOST HAPROXY_IMAGE HAPROXY_VERSION LANG LOCATION MALLOC_ARENA_MAX
+    OUTSIDE_SUBNET PATH PGDATA PIP_CERT PYTHONDONTWRITEBYTECODE REQUESTS_CA_BUNDLE PG_MAJOR
+    PG_VERSION POSTGRES_HOST POSTGRES_INITDB_ARGS POSTGRES_PASSWORD_FILE POSTGRES_PORT
+    PYTHONPATH PYTHON_VERSION PYTHONUNBUFFERED REVISION S3_BUCKET SSL_CERT_DIR SSL_CERT_FILE
+    SSO_ADDRESS TZ UV_SYSTEM_CERTS WAREHOUSE_DB WAREHOUSE_HOST WAREHOUSE_PASSWORD_FILE
+    WAREHOUSE_PORT WAREHOUSE_USER WEBSERVER_ADDRESS WEBSERVER_URL WEBSERVER_VIEWER_ADDRESS
+    WEB_INSIDE_ADDRESS
+    """.split()  # noqa: SIM905  # a list would take sixty lines
 )
-_READ_SECRETS = 'for file in /run/secrets/*; do [ ! -f "$file" ] || { cat "$file"; echo; }; done'
 
 
 @dataclass
@@ -103,7 +106,7 @@ def redactor(facts: Facts) -> Redactor:
             known.learn_netrc((facts.root / path).expanduser().read_text())
     if facts.mode == mode.EMBEDDED:
         for file in sorted((facts.root / ".dev" / "secrets").glob("*")):
-            known.learn(file.read_text().strip())
+            known.learn_file(file.read_text())
         return known
     with contextlib.suppress(StackctlError, NotApplicableError):
         for service in facts.all_services.values():
@@ -112,12 +115,11 @@ def redactor(facts: Facts) -> Redactor:
     with contextlib.suppress(StackctlError, NotApplicableError):
         for one in [*facts.containers, *facts.run_containers]:
             known.learn_environment(_pairs(one["Config"]["Env"] or []))
-            if not one["State"]["Running"]:
-                continue
-            if any(mount["Destination"] == "/run/secrets" for mount in one["Mounts"]):
-                with contextlib.suppress(StackctlError):
-                    said = docker("exec", one["Id"], "sh", "-c", _READ_SECRETS, seconds=30)
-                    known.learn(*said.split("\n"))
+        for id_ in [one["Id"] for one in facts.containers if has_secrets(one)]:
+            # Where they cannot be read, the container's log is left out.
+            with contextlib.suppress(StackctlError):
+                for file in secret_files(id_):
+                    known.learn_file(file.content)
     return known
 
 
@@ -132,7 +134,7 @@ def collect(facts: Facts, archive: Archive, found: Mapping[str, Any]) -> None:
     archive.add_data("doctor.json", found)
     archive.add("settings.txt", _settings(facts, archive.redactor))
     for name in ("dagster.yaml", "workspace.yaml", "docker-compose.yml"):
-        archive.add_answer(name, lambda name=name: _as_data(facts.root / name))
+        archive.add_answer(name, partial(_as_data, facts.root / name))
     archive.add_answer("state.json", lambda: facts.state)
     if facts.mode == mode.EMBEDDED:
         for file in sorted((facts.root / ".dev" / "logs").glob("*.log")):
@@ -143,12 +145,12 @@ def collect(facts: Facts, archive: Archive, found: Mapping[str, Any]) -> None:
     for name, command in {
         "docker-version.txt": ("version",),
         "compose-version.txt": ("compose", "version"),
-        "docker-df.txt": ("system", "df"),
+        "build-cache.txt": ("buildx", "du"),
         "ps.txt": ("compose", "ps", "--all"),
         "networks.txt": ("network", "ls"),
         "images.txt": ("image", "ls"),
     }.items():
-        archive.add_answer(name, lambda command=command: docker(*command, seconds=60))
+        archive.add_answer(name, partial(docker, *command, seconds=60))
     archive.add_answer("docker-info.json", lambda: facts.info)
     archive.add_answer("compose-config.json", lambda: facts.stack.config)
     archive.add_answer("inspect.json", lambda: [*facts.containers, *facts.run_containers])
@@ -177,6 +179,8 @@ def _logs(facts: Facts) -> Iterator[tuple[str, str]]:
         for one in [*facts.containers, *latest[:_CONTAINERS]]:
             name = str(one["Name"]).removeprefix("/")
             try:
+                if has_secrets(one):
+                    secret_files(str(one["Id"]))  # or what it printed could not be told
                 text = docker_logs(str(one["Id"]))
             except StackctlError as why:
                 text = f"not available: {why}\n"
@@ -193,4 +197,3 @@ def docker_logs(container: str) -> str:
         timeout=60,
     )
     return done.stdout.decode(errors="replace")
-
