@@ -144,7 +144,7 @@ def unknown_profiles(text: str, known: set[str]) -> Iterator[Finding]:
 
 
 @check("secret files", GROUP, BOTH)
-def secret_files(facts: Facts) -> Iterator[Finding]:
+def secret_modes(facts: Facts) -> Iterator[Finding]:
     """Files with secrets are read by their owner alone."""
     found = [
         _mode(Path(path), setting)

@@ -155,20 +155,21 @@ class Facts:
     @cached_property
     def state(self) -> dict[str, Any]:
         """What Dagster says of itself (control_plane/state.py)."""
-        found: dict[str, Any]
-        if self.mode == mode.EMBEDDED:
-            found = self._embedded_state()
-        else:
-            container = self.control  # says that the webserver is down
-            try:
-                found = container.ask("state")
-            except StackctlError as problem:
-                if "No such command" in str(problem):
-                    raise StackctlError(
-                        "the control plane that runs is older than this checkout. Fix: make up"
-                    ) from None
-                raise
+        embedded = self.mode == mode.EMBEDDED
+        found: dict[str, Any] = self._embedded_state() if embedded else self.ask("state")
         return found
+
+    def ask(self, *command: str) -> Any:
+        """The answer of one of the control plane's own commands."""
+        try:
+            return self.control.ask(*command)
+        except StackctlError as problem:
+            # The end of the box in which typer says that it does not know a command.
+            if not str(problem).startswith("╰"):
+                raise
+            raise StackctlError(
+                "the control plane that runs is older than this checkout. Fix: make up"
+            ) from None
 
     def _embedded_state(self) -> dict[str, Any]:
         if not mode.embedded_runs(self.root):

@@ -44,7 +44,7 @@ _ASSIGNED = re.compile(
     r"(?P<value>[^\s\"',;&}\\\]]+)",
     re.IGNORECASE,
 )
-_NETRC = re.compile(r"\b(login|password|account)(\s+)(\S+)(?=\s|$)")
+_NETRC = re.compile(r"(\blogin\s+\S+\s+password\s+|^\s*password\s+)\S+(?=\s*$)", re.MULTILINE)
 _CLOUD_KEYS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[abpr]-[A-Za-z0-9-]{10,}|"
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
@@ -130,7 +130,7 @@ class Redactor:
         text = _HEADER.sub(rf"\1{REMOVED}", text)
         text = _BEARER.sub(rf"\1 {REMOVED}", text)
         text = _CLOUD_KEYS.sub(REMOVED, text)
-        text = _NETRC.sub(_without_netrc, text)
+        text = _NETRC.sub(rf"\1{REMOVED}", text)
         return _ASSIGNED.sub(_without_value, text)
 
 
@@ -142,11 +142,6 @@ def _without_value(match: re.Match[str]) -> str:
     if value.lower() in _HARMLESS or (value.isdigit() and len(value) < _SHORTEST):
         return match[0]
     return f"{name}{match['between']}{REMOVED}"
-
-
-def _without_netrc(match: re.Match[str]) -> str:
-    # In prose, too: to remove a word too many does no harm.
-    return f"{match[1]}{match[2]}{REMOVED}" if match[1] == "password" else match[0]
 
 
 def spellings(value: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stackctl.docker import docker, inspect
@@ -234,7 +234,7 @@ def images(facts: Facts) -> Iterator[Finding]:
         return
     for location in facts.stack.locations:
         found += _of_location(facts, location)
-    runs = [run for run in facts.control.ask("runs") if run["image"]]
+    runs = [run for run in facts.ask("runs") if run["image"]]
     has = {
         name
         for one in inspect("image", *{run["image"] for run in runs})
@@ -254,7 +254,7 @@ def _of_location(facts: Facts, location: str) -> Iterator[Finding]:
     yield from missing_releases(location, way_back(records)[: to_keep(service)], there, revisions)
 
 
-def without_image(runs: list[Mapping[str, Any]], has: set[str]) -> Iterator[Finding]:
+def without_image(runs: Sequence[Mapping[str, Any]], has: set[str]) -> Iterator[Finding]:
     """Runs that have not ended, and of which the image is gone."""
     for run in runs:
         if run["image"] not in has:

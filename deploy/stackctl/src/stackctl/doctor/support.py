@@ -118,8 +118,8 @@ def redactor(facts: Facts) -> Redactor:
         for id_ in [one["Id"] for one in facts.containers if has_secrets(one)]:
             # Where they cannot be read, the container's log is left out.
             with contextlib.suppress(StackctlError):
-                for file in secret_files(id_):
-                    known.learn_file(file.content)
+                for secret in secret_files(id_):
+                    known.learn_file(secret.content)
     return known
 
 
