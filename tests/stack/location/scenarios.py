@@ -257,6 +257,12 @@ def honest_sensor() -> dg.RunRequest:
     return dg.RunRequest(run_key="once", tags={"dagster/image": "other", "team": "scenarios"})
 
 
+@dg.sensor(job=tick_job, minimum_interval_seconds=1)
+def refusing_sensor() -> None:
+    """Fails at each tick."""
+    raise ValueError("the partner says no")
+
+
 # One location of the two is enough.
 first = os.environ["DAGSTER_LOCATION_NAME"] == "scenarios"
 
@@ -279,6 +285,6 @@ defs = dg.Definitions(
         vanishing_job,
     ],
     schedules=[tick_schedule] if first and os.environ.get("TICKS") != "no" else [],
-    sensors=[reaching_sensor, honest_sensor] if first else [],
+    sensors=[reaching_sensor, honest_sensor, refusing_sensor] if first else [],
     executor=dg.in_process_executor,
 )

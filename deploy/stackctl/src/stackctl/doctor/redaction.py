@@ -163,7 +163,6 @@ def spellings(value: str) -> Iterator[str]:
         raw = value.encode()
         yield raw.hex()
         yield raw.hex().upper()
-        yield from _base64(raw)
 
 
 def _base64(raw: bytes) -> Iterator[str]:
@@ -180,15 +179,20 @@ def _base64(raw: bytes) -> Iterator[str]:
 
 
 def _pattern(values: Iterable[str]) -> re.Pattern[str] | None:
-    written = {(spelling, len(value) >= _LONG) for value in values for spelling in spellings(value)}
+    parts: dict[str, str] = {}
+    for value in values:
+        for text in filter(None, spellings(value)):
+            escaped = re.escape(text)
+            parts[text] = escaped if len(value) >= _LONG else rf"(?<!\w){escaped}(?!\w)"
+        if len(value) >= _LONG:
+            # To the end of its word, where the value's last bytes may be.
+            parts |= {
+                text: re.escape(text) + r"[A-Za-z0-9+/_-]{0,3}={0,2}"
+                for text in _base64(value.encode())
+            }
     # The longest first: one may be the beginning of another.
-    parts = [
-        # Base64 goes on to the end of its word.
-        re.escape(text) if is_long else rf"(?<!\w){re.escape(text)}(?!\w)"
-        for text, is_long in sorted(written, key=lambda one: (-len(one[0]), one[0]))
-        if text
-    ]
-    return re.compile("|".join(parts)) if parts else None
+    ordered = sorted(parts, key=lambda text: (-len(text), text))
+    return re.compile("|".join(parts[text] for text in ordered)) if parts else None
 
 
 def _passwords(text: str) -> list[str]:
