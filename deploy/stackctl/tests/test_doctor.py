@@ -412,7 +412,7 @@ def test_a_service_that_is_not_well(found: list[Any], level: str, words: str) ->
 
 def test_services_that_are_well() -> None:
     assert not list(services.service_state("elt", [container(Health={"Status": "healthy"})]))
-    # One that does its work and ends; and a switch, with one container on its way out.
+    # One that does its work and ends; and a switch, with one container about to end.
     assert not list(services.service_state("migrate", [container(**STOPPED, policy="no")]))
     assert not list(services.service_state("elt", [container(**STOPPED), container()]))
 

@@ -61,7 +61,7 @@ class Redactor:
     """Removes a set of secret values, and what looks like one."""
 
     def __init__(self, shown: Iterable[str]) -> None:
-        """``shown`` are names of settings and variables whose values are no secrets."""
+        """``shown`` are names of settings and variables that hold no secret."""
         self._shown = {name for name in shown if not is_secret_name(name)}
         self._values: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
@@ -83,7 +83,7 @@ class Redactor:
                 self.learn(*_passwords(value))
 
     def learn_file(self, content: str) -> None:
-        """A file with a secret: its lines, and words in them that are no ordinary ones."""
+        """A file with a secret: its lines, and long words in them."""
         self.learn(*content.split("\n"), *(word for word in content.split() if len(word) >= 16))
 
     def learn_netrc(self, text: str) -> None:
