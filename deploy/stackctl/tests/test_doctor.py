@@ -235,6 +235,16 @@ def test_the_end_of_a_certificate_that_is_shown(tmp_path: Path, days: int) -> No
         serving.join(5)
 
 
+def test_the_port_of_the_embedded_mode() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+        assert "is taken" in machine.embedded_port(port, runs=False).evidence
+        assert machine.embedded_port(port, runs=True).level is Level.OK
+    assert machine.embedded_port(port, runs=False).level is Level.OK
+    assert "nothing answers" in machine.embedded_port(port, runs=True).evidence
+    assert "not a port number" in machine.embedded_port("80x", runs=False).evidence
+
+
 def test_the_setting_of_a_port() -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
     assert machine._setting_of(compose, "3000", "web_gateway") == "WEBSERVER_PORT"

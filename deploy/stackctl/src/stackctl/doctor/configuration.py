@@ -157,7 +157,7 @@ def secret_modes(facts: Facts) -> Iterator[Finding]:
         folder = facts.root / ".dev" / "secrets"
         found += [_mode(path, "embedded mode") for path in sorted(folder.glob("*"))]
     if not found:
-        raise NotApplicableError("no container with secrets runs")
+        raise NotApplicableError("there are no secrets yet")
     problems = [one for one in found if one.fix]
     yield from problems or [ok(f"{len(found)} files, each for its owner alone")]
 

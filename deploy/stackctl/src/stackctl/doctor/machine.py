@@ -56,9 +56,12 @@ def engine(facts: Facts) -> Iterator[Finding]:
         yield ok(f"Docker Engine {facts.info['ServerVersion']}, Compose {compose}")
 
 
-@check("ports", GROUP)
+@check("ports", GROUP, BOTH)
 def ports(facts: Facts) -> Iterator[Finding]:
-    """Nothing else listens on a port that a service publishes."""
+    """Nothing else listens on a port that the stack publishes."""
+    if facts.mode != DOCKER:
+        yield embedded_port(facts.env.get("WEBSERVER_PORT") or "3000", bool(facts.processes))
+        return
     facts.info  # noqa: B018  # an engine knows whether the stack itself listens
     for service, settings in facts.stack.config["services"].items():
         for port in settings.get("ports") or []:
@@ -66,6 +69,21 @@ def ports(facts: Facts) -> Iterator[Finding]:
             setting = _setting_of(facts.compose_text, published, service)
             problems = list(refused(facts, "check_port", service, setting, "another"))
             yield from problems or [ok(f"{published} for {service}")]
+
+
+def embedded_port(port: str, runs: bool) -> Finding:
+    """Whether the embedded mode has, or could have, the UI's port."""
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
+    except ValueError:
+        return error(f"WEBSERVER_PORT is {port}: not a port number", "a number in .env")
+    except OSError:
+        if runs:
+            return error(f"nothing answers on port {port}", "make logs SERVICE=webserver")
+        return ok(f"{port} is free")
+    if runs:
+        return ok(f"{port} for the UI")
+    return error(f"port {port} is taken", "another WEBSERVER_PORT in .env, or stop what listens")
 
 
 def _setting_of(compose: str, published: str, service: str) -> str:
