@@ -23,6 +23,10 @@ mutation Start($selector: SensorSelector!) {
   startSensor(sensorSelector: $selector) { ... on Sensor { sensorState { id } } }
 }"""
 STOP_SENSOR = "mutation Stop($id: String!) { stopSensor(id: $id) { __typename } }"
+SENSOR_STATE = """
+query State($selector: SensorSelector!) {
+  sensorOrError(sensorSelector: $selector) { ... on Sensor { sensorState { id status } } }
+}"""
 START_SCHEDULE = """
 mutation Start($selector: ScheduleSelector!) {
   startSchedule(scheduleSelector: $selector) { ... on ScheduleStateResult { scheduleState { id } } }
@@ -48,15 +52,28 @@ def selector(location: str, **more: str) -> dict[str, str]:
     return {"repositoryLocationName": location, "repositoryName": "__repository__", **more}
 
 
+SENSOR = selector("scenarios", sensorName="refusing_sensor")
+
+
+def stop_sensor(stack: Stack) -> None:
+    """Stop it, once more where that was lost.
+
+    A daemon that begins a tick writes the state that it read before (Dagster 1.13.27,
+    mark_sensor_state_for_tick): a stop in between is undone.
+    """
+    found = stack.ask(SENSOR_STATE, selector=SENSOR)["sensorOrError"]["sensorState"]
+    if found["status"] == "RUNNING":
+        stack.ask(STOP_SENSOR, id=found["id"])
+
+
 @contextmanager
 def failing_sensor(stack: Stack) -> Iterator[None]:
     """A sensor that fails at each tick."""
-    chosen = selector("scenarios", sensorName="refusing_sensor")
-    started = stack.ask(START_SENSOR, selector=chosen)["startSensor"]
+    stack.ask(START_SENSOR, selector=SENSOR)
     try:
         yield
     finally:
-        stack.ask(STOP_SENSOR, id=started["sensorState"]["id"])
+        stop_sensor(stack)
 
 
 @contextmanager
@@ -231,6 +248,7 @@ def test_no_secret_is_in_the_archive(stack: Stack, faults: Faults) -> None:
 
 def test_once_repaired_nothing_of_it_is_left(stack: Stack, faults: Faults) -> None:
     def is_well() -> None:
+        stop_sensor(stack)
         found = doctor(stack)
         left = {name: set(found[name]) & set(faults[0][name]) for name in found}
         for name in (
@@ -243,5 +261,5 @@ def test_once_repaired_nothing_of_it_is_left(stack: Stack, faults: Faults) -> No
         ):
             assert not left[name], left[name]
 
-    until(is_well, seconds=60, every=1)
+    until(is_well, seconds=90, every=1)
     assert "refusing_sensor" not in stack.run("make", "status")

@@ -257,7 +257,7 @@ def honest_sensor() -> dg.RunRequest:
     return dg.RunRequest(run_key="once", tags={"dagster/image": "other", "team": "scenarios"})
 
 
-@dg.sensor(job=tick_job, minimum_interval_seconds=1)
+@dg.sensor(job=tick_job)
 def refusing_sensor() -> None:
     """Fails at each tick."""
     raise ValueError("the partner says no")
