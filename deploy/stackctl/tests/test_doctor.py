@@ -19,6 +19,7 @@ import pytest
 
 from stackctl.docker import ROOT
 from stackctl.doctor import (
+    backups,
     configuration,
     dagster,
     machine,
@@ -469,6 +470,25 @@ def test_processes_of_the_embedded_mode() -> None:
     assert not list(services.dead([alive]))
     assert "2 times" in problem(services.dead([alive | {"restarts": 2}])).evidence
     assert "waits for its restart" in problem(services.dead([alive | {"due": 1.0}])).evidence
+
+
+def test_backups() -> None:
+    def listed(*days_ago: float, **status: Any) -> dict[str, Any]:
+        ended = [{"ended": (NOW - timedelta(days=days)).isoformat()} for days in days_ago]
+        return {"backups": ended, "status": status}
+
+    assert levels(backups.results(listed(0.5, 1.5), NOW)) == ["OK"]
+    assert levels(backups.results(listed(6, 13), NOW)) == ["OK"]
+    assert "newest backup is of 2026-11-24" in problem(backups.results(listed(3, 4), NOW)).evidence
+    assert "no backup yet" in problem(backups.results(listed(), NOW)).evidence
+    bad = {"time": NOW.isoformat(), "error": "disk full"}
+    failed = backups.results(listed(0.5, last_failure=bad), NOW)
+    assert "failed: disk full" in problem(failed).evidence
+    later = {"ended": (NOW + timedelta(hours=1)).isoformat()}
+    assert levels(backups.results(listed(0.5, last_failure=bad, last_success=later), NOW)) == ["OK"]
+    trial = {"ok": False, "backup": "7", "error": "checksum"}
+    tried = backups.results(listed(0.5, rehearsal=trial), NOW)
+    assert "backup 7 could not be restored on trial: checksum" in problem(tried).evidence
 
 
 # ---- Dagster ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import typer
 from stackctl import mode
 from stackctl.console import err, out, say
 from stackctl.doctor import (  # noqa: F401  # each module adds its checks; this is their order
+    backups,
     configuration,
     dagster,
     machine,

@@ -42,6 +42,10 @@ NEEDS: dict[str, tuple[Callable[[Mapping[str, str]], bool], str]] = {
     "SSO_EDITORS": (_lacks("SSO_ISSUER"), "SSO_ISSUER"),
     "SSO_EDITOR_GROUPS": (_lacks("SSO_ISSUER"), "SSO_ISSUER"),
     "WEB_TRUSTED_PROXIES": (_lacks("WEB_HOSTS"), "WEB_HOSTS, the names under which it is reached"),
+    **dict.fromkeys(
+        ("BACKUP_SCHEDULE", "BACKUP_REHEARSAL_SCHEDULE", "BACKUP_KEEP", "BACKUPS"),
+        (_without_profile("backup"), "COMPOSE_PROFILES=backup"),
+    ),
     "NO_PROXY": (_lacks("HTTP_PROXY", "HTTPS_PROXY"), "HTTP_PROXY or HTTPS_PROXY"),
     "NETRC": (_WITHOUT_INDEX, "UV_DEFAULT_INDEX or PIP_INDEX_URL, the mirror that asks for them"),
     **dict.fromkeys(
