@@ -143,7 +143,13 @@ def test_a_restore_keeps_what_was_there_and_files_that_are_newer(
     # A later start recovers nothing any more.
     assert not (target / "recovery.signal").exists()
     making.put_back(catalog, aside, target, SAID.append)
+    assert [path.name for path in target.iterdir()] == ["PG_VERSION"]
     assert (target / "PG_VERSION").read_text() == "of the former server"
+    # One whose copying was cut off leads nowhere.
+    (aside / ".copied").unlink()
+    with pytest.raises(BackupError, match="has no whole copy"):
+        making.put_back(catalog, aside, target, SAID.append)
+    assert (target / "PG_VERSION").exists()
 
 
 def test_one_at_a_time(catalog: Catalog) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # A volume that the metrics exporter mounts, and that holds nothing else.
 SHOWN = Path("/status")
 Say = Callable[[str], None]
+# Beside data that were kept aside, once all of them are.
+_COPIED = ".copied"
 
 
 @contextmanager
@@ -180,6 +182,7 @@ def restore(
         say("Copying the present data aside")
         shutil.copytree(target, aside, symlinks=True, dirs_exist_ok=True, copy_function=_copy_owned)
         _copy_owners(target, aside)
+        (aside / _COPIED).touch()
     for name, count in copies.unpack_folders(catalog.folder(backup.id) / "files", data).items():
         say(f"Put back {count} files that were missing in {name}")
     password = (data / "secrets" / "postgres_password").read_text().strip()
@@ -195,12 +198,16 @@ def restore(
 
 def put_back(catalog: Catalog, aside: Path, target: Path, say: Say) -> None:
     """Make what a restore has kept ``aside`` Postgres' data again; a new line begins."""
-    if not (aside / "PG_VERSION").exists():
-        raise BackupError(f"{aside} holds no data of Postgres. Fix: name what `make restore` kept")
+    if not (aside / _COPIED).exists():
+        raise BackupError(
+            "that volume has no whole copy of the data: the copying was cut off, and the data were"
+            " not touched. Fix: make up"
+        )
     say("Putting the former data back")
     recovery.empty(target)
     shutil.copytree(aside, target, symlinks=True, dirs_exist_ok=True, copy_function=_copy_owned)
     _copy_owners(aside, target)
+    (target / _COPIED).unlink()
     catalog.begin_line(datetime.now(UTC))
 
 

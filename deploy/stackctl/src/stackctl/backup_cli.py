@@ -259,12 +259,18 @@ def restore(
         _down()
         create_volume(project, name.removeprefix(f"{project}_"), name)
         say(f"The present data are copied to the volume {name} first")
-        found = backups.work(project, "restore", *options, more=[f"--volume={name}:{_ASIDE}"])
+        try:
+            found = backups.work(project, "restore", *options, more=[f"--volume={name}:{_ASIDE}"])
+        except StackctlError as error:
+            raise StackctlError(
+                f"{error}. The stack is stopped. Fix: that, then this command again; or back to the"
+                f" data from before: make restore UNDO={name}"
+            ) from None
     say(f"Restored {found['tables']} tables, {found['rows']:,} rows")
     _restore_objects(backups, project, chosen["id"])
     if own:
-        _up()
         say(f"The data from before are kept. Back to them: make restore UNDO={name}")
+        _up()
     else:
         say(
             f"Start it with a port of its own: COMPOSE_PROJECT_NAME={into} WEBSERVER_PORT=3001"
@@ -290,7 +296,9 @@ def _restore_objects(backups: Backups, project: str, backup_id: str) -> None:
     own = project == backups.stack.project
     environment = {} if own else {"COMPOSE_PROJECT_NAME": project}
     with step("Putting back missing objects"):
-        command = ("compose", "--progress=quiet", "up", "--detach", "--build", "--wait")
+        # A new project has no images yet.
+        build = "--no-build" if own else "--build"
+        command = ("compose", "--progress=quiet", "up", "--detach", build, "--wait")
         docker(*command, "object_store", environment=environment)
         of_this = backups.stack.config["networks"]["objects"]["name"]
         network = f"--network={of_this if own else f'{project}_objects'}"
@@ -304,11 +312,17 @@ def _confirm(what: str, yes: bool) -> None:
 
 def _down() -> None:
     with step("Stopping the stack"):
-        subprocess.run([ROOT / "deploy/stackctl/down"], check=True, capture_output=True)
+        script = [ROOT / "deploy/stackctl/down"]
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it failed, and said nothing"]
+        raise StackctlError(f"make down: {lines[-1]}. Nothing was restored. Fix: that, then again")
 
 
 def _up() -> None:
-    subprocess.run([ROOT / "deploy/stackctl/up"], check=True)
+    # The releases that were live, whatever the checkout holds by now.
+    with step("Starting the stack, and waiting until every service is healthy"):
+        docker("compose", "--progress=quiet", "up", "--detach", "--no-build", "--wait")
 
 
 def _short(time: str) -> str:
