@@ -190,6 +190,10 @@ class Stack:
         self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", check=False)
         for image in self.run("docker", "images", "-q", f"{self.project}/*").split():
             self.run("docker", "rmi", "--force", image, check=False)
+        # Such as what a restore has kept.
+        own = f"--filter=label=com.docker.compose.project={self.project}"
+        for volume in self.run("docker", "volume", "ls", "--quiet", own).split():
+            self.run("docker", "volume", "rm", volume, check=False)
 
     def run(self, *command: str, check: bool = True, stdin: str = "") -> str:
         """Run a command in the stack's folder; its output, both streams in one."""

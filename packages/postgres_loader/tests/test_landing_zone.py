@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def test_addresses(uri: str, file: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("uri", ["", "/tmp/landing", "file://landing", "s3://", "ftp://host/x"])
 def test_other_addresses_are_refused(uri: str) -> None:
-    with pytest.raises(LandingZoneError, match=r"LANDING_ZONE is '.*'; it must be file:///"):
+    shown = re.escape(repr(uri)) if uri else "not set"
+    with pytest.raises(LandingZoneError, match=f"LANDING_ZONE is {shown}; it must be file:///"):
         open_landing_zone(uri)
 
 
