@@ -64,6 +64,14 @@ def age(postgres: Postgres, days: float, where: str = "true") -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def dagster(postgres: Postgres) -> Iterator[DagsterInstance]:
+    """The control plane's, which keeps its connections: here it asks thousands of times."""
+    with postgres.instance("dagster") as instance:
+        instance.optimize_for_webserver(statement_timeout=0, pool_recycle=-1, max_overflow=20)
+        yield instance
+
+
 def remove(session: Any, rules: Rules = RULES) -> removal.Removed:
     return removal.remove(session, rules, lambda _done, _total: None, pause=0)
 
