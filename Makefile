@@ -13,7 +13,7 @@ help: ## - List the tasks
 	@awk '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {name = $$0; sub(/:.*/, "", name); text = $$0; sub(/^[^#]*## /, "", text); \
 			mode = text; sub(/ .*/, "", mode); sub(/^[^ ]* /, "", text); \
-			printf "  \033[1m%-15s\033[0m %-2s  %s\n", name, mode, text} \
+			printf "  \033[1m%-16s\033[0m %-2s  %s\n", name, mode, text} \
 		END {print "\nD: with Docker (make up). E: in the embedded mode, without Docker (make dev)."}' $(MAKEFILE_LIST)
 
 ##@ Start and stop
