@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stackctl.docker import DockerError
 from stackctl.doctor import settings_file
-from stackctl.doctor.facts import Facts, SecretFile, has_secrets, secret_files
+from stackctl.doctor.facts import Facts, SecretFile, has_secrets
 from stackctl.doctor.finding import BOTH, Finding, NotApplicableError, check, error, ok, warning
 from stackctl.mode import DOCKER
 
@@ -84,9 +84,7 @@ def unknown_settings(facts: Facts) -> Iterator[Finding]:
         return
     read = facts.known_settings | settings_file.used(facts.compose_text)
     found = list(unknown([name for name, _ in facts.env_lines], read))
-    yield from found
-    if not found:
-        yield ok(f"{len(facts.env_lines)} settings in .env")
+    yield from found or [ok(f"{len(facts.env_lines)} settings in .env")]
 
 
 def unknown(names: list[str], read: set[str]) -> Iterator[Finding]:
@@ -114,9 +112,7 @@ def without_effect(facts: Facts) -> Iterator[Finding]:
             for profile in service.get("profiles") or []
         }
         found += unknown_profiles(facts.env.get("COMPOSE_PROFILES", ""), profiles)
-    yield from found
-    if not found:
-        yield ok("none")
+    yield from found or [ok("none")]
 
 
 def idle(env: Mapping[str, str]) -> Iterator[Finding]:
@@ -179,7 +175,7 @@ def _in_containers(facts: Facts) -> list[Finding]:
         for service in facts.stack.config["services"]
         for one in facts.of_service(service)[:1]
         if has_secrets(one)
-        for finding in modes(service, secret_files(one["Id"]))
+        for finding in modes(service, facts.secret_files(one["Id"]))
     ]
 
 

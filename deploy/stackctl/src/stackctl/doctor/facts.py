@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Facts:
     def __init__(self, mode_: str, root: Path = ROOT) -> None:
         self.mode = mode_
         self.root = root
+        # Each is copied out of the engine: once, for the checks and for the archive.
+        self.secret_files = cache(_secret_files)
 
     # ---- settings --------------------------------------------------------------------------
 
@@ -221,7 +223,7 @@ def has_secrets(container: Mapping[str, Any]) -> bool:
     return any(mount["Destination"] == _SECRETS for mount in container["Mounts"])
 
 
-def secret_files(container: str) -> list[SecretFile]:
+def _secret_files(container: str) -> list[SecretFile]:
     """The secrets of a container, also of one that does not run, or that has no shell.
 
     Raises StackctlError when they cannot be read.

@@ -188,9 +188,7 @@ def subnets(facts: Facts) -> Iterator[Finding]:
         if network["Name"] not in own and network["Name"] not in wanted
     }
     found = list(overlaps(wanted | own, [one for one in routes if one not in bridges], others))
-    yield from found
-    if not found:
-        yield ok(f"{len(wanted | own)} subnets overlap nothing")
+    yield from found or [ok(f"{len(wanted | own)} subnets overlap nothing")]
 
 
 def overlaps(

@@ -31,9 +31,7 @@ def services(facts: Facts) -> Iterator[Finding]:
         for name in facts.stack.config["services"]
         for problem in service_state(name, facts.of_service(name))
     ]
-    yield from found
-    if not found:
-        yield ok(f"{len(facts.stack.config['services'])} services are well")
+    yield from found or [ok(f"{len(facts.stack.config['services'])} services are well")]
 
 
 def service_state(name: str, containers: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -74,9 +72,7 @@ def processes(facts: Facts) -> Iterator[Finding]:
         yield warning("the embedded mode does not run", "make dev")
         return
     found = list(dead(facts.processes))
-    yield from found
-    if not found:
-        yield ok(f"{len(facts.processes)} processes run")
+    yield from found or [ok(f"{len(facts.processes)} processes run")]
 
 
 def dead(listed: list[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -127,9 +123,7 @@ def drift(facts: Facts) -> Iterator[Finding]:
         for one in containers[:1]
         for problem in differences(name, one, hashes[name], wanted[name], contents)
     ]
-    yield from found
-    if not found:
-        yield ok("what runs is what docker-compose.yml and .env say")
+    yield from found or [ok("what runs is what docker-compose.yml and .env say")]
 
 
 def differences(
@@ -182,9 +176,7 @@ def strangers(facts: Facts) -> Iterator[Finding]:
                         f"docker network disconnect {network['Name']} {one['Name']}",
                     )
                 )
-    yield from found
-    if not found:
-        yield ok("none")
+    yield from found or [ok("none")]
 
 
 def extra(containers: list[dict[str, Any]], known: set[str], active: set[str]) -> Iterator[Finding]:
@@ -241,9 +233,7 @@ def images(facts: Facts) -> Iterator[Finding]:
         for name in [one["Id"], *(one["RepoTags"] or ()), *(one["RepoDigests"] or ())]
     }
     found += without_image(runs, has)
-    yield from found
-    if not found:
-        yield ok("those of services, releases, and runs that have not ended")
+    yield from found or [ok("those of services, releases, and runs that have not ended")]
 
 
 def _of_location(facts: Facts, location: str) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from stackctl import mode
 from stackctl.docker import docker
-from stackctl.doctor.facts import Facts, has_secrets, secret_files
+from stackctl.doctor.facts import Facts, has_secrets
 from stackctl.doctor.finding import NotApplicableError
 from stackctl.doctor.redaction import Redactor, is_secret_name
 from stackctl.errors import StackctlError
@@ -118,7 +118,7 @@ def redactor(facts: Facts) -> Redactor:
         for id_ in [one["Id"] for one in facts.containers if has_secrets(one)]:
             # Where they cannot be read, the container's log is left out.
             with contextlib.suppress(StackctlError):
-                for secret in secret_files(id_):
+                for secret in facts.secret_files(id_):
                     known.learn_file(secret.content)
     return known
 
@@ -180,7 +180,7 @@ def _logs(facts: Facts) -> Iterator[tuple[str, str]]:
             name = str(one["Name"]).removeprefix("/")
             try:
                 if has_secrets(one):
-                    secret_files(str(one["Id"]))  # or what it printed could not be told
+                    facts.secret_files(str(one["Id"]))  # or what it printed could not be told
                 text = docker_logs(str(one["Id"]))
             except StackctlError as why:
                 text = f"not available: {why}\n"
