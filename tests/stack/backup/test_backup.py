@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from harness import FINAL, Stack, free_port, until
-from releases import deploy, write_release
+from releases import begin, deploy, kill, write_release
 from runs import launch
 
 # As a person counts: from the last row that stands to the first that is lost.
@@ -179,6 +180,24 @@ def test_undone(backups: Stack) -> None:
     [kept] = re.findall(r"make restore UNDO=(\S+)", said)
     stack.run("make", "restore", f"UNDO={kept}", "YES=1")
     assert "lost and found" in marks(stack)
+    launch(stack, "scenarios", "tick_job").wait()
+
+
+@pytest.mark.long
+def test_interrupted_it_names_the_way_back(backups: Stack) -> None:
+    stack = backups
+    mark(stack, "before the interruption")
+    process = begin(stack, "restore", "--yes")
+    for line in process.stdout or ():
+        if "Unpacking" in line:
+            break
+    said = kill(process, signal.SIGINT)
+    assert process.returncode == 1, said
+    assert "error: interrupted. The stack is stopped. Fix: " in said and "Traceback" not in said
+    [kept] = re.findall(r"make restore UNDO=(\S+)", said)
+    assert not stack.run("docker", "ps", "-q", "--filter", f"name={stack.project}-backup-").split()
+    stack.run("make", "restore", f"UNDO={kept}", "YES=1")
+    assert "before the interruption" in marks(stack)
     launch(stack, "scenarios", "tick_job").wait()
 
 

@@ -180,8 +180,7 @@ def restore(
     check_restore(backup, target, aside)
     if aside is not None and any(target.iterdir()):
         say("Copying the present data aside")
-        shutil.copytree(target, aside, symlinks=True, dirs_exist_ok=True, copy_function=_copy_owned)
-        _copy_owners(target, aside)
+        _copy(target, aside)
         (aside / _COPIED).touch()
     for name, count in copies.unpack_folders(catalog.folder(backup.id) / "files", data).items():
         say(f"Put back {count} files that were missing in {name}")
@@ -205,8 +204,7 @@ def put_back(catalog: Catalog, aside: Path, target: Path, say: Say) -> None:
         )
     say("Putting the former data back")
     recovery.empty(target)
-    shutil.copytree(aside, target, symlinks=True, dirs_exist_ok=True, copy_function=_copy_owned)
-    _copy_owners(aside, target)
+    _copy(aside, target)
     (target / _COPIED).unlink()
     catalog.begin_line(datetime.now(UTC))
 
@@ -219,16 +217,18 @@ def check_restore(backup: Backup, target: Path, aside: Path | None) -> None:
     _check_space(target, max(backup.unpacked - present, 0) + (present if aside else 0))
 
 
+def _copy(source: Path, target: Path) -> None:
+    """All that is in a folder, each with its owner."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=_copy_owned)
+    for parent, _, _ in os.walk(source):
+        status = Path(parent).stat()
+        os.chown(target / Path(parent).relative_to(source), status.st_uid, status.st_gid)
+
+
 def _copy_owned(source: str, target: str) -> None:
     shutil.copy2(source, target, follow_symlinks=False)
     status = os.lstat(source)
     os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-
-
-def _copy_owners(source: Path, target: Path) -> None:
-    for parent, _, _ in os.walk(source):
-        status = Path(parent).stat()
-        os.chown(target / Path(parent).relative_to(source), status.st_uid, status.st_gid)
 
 
 def note(catalog: Catalog, **entries: Any) -> None:

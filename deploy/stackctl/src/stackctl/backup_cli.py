@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,14 +16,12 @@ import typer
 from rich.table import Table
 
 from stackctl.console import out, say, step
-from stackctl.docker import ROOT, DockerError, begin, docker, inspect
-from stackctl.errors import REFUSED, USAGE, StackctlError
+from stackctl.docker import ROOT, DockerError, begin, docker, inspect, remove_container
+from stackctl.errors import REFUSED, USAGE, Interrupted, StackctlError
 from stackctl.stack import Stack
 
 _SERVICE = "backup"
 _ASIDE = "/aside"
-# As the service has them: a restore gives files back to their owners.
-_RIGHTS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
 
 BackupId = Annotated[str, typer.Option("--backup", help="Its id; the newest that fits.")]
 At = Annotated[str, typer.Option("--at", help="ISO 8601, UTC: such as 2026-11-27T01:30:00.")]
@@ -76,16 +75,13 @@ class Backups:
             if mount["target"].startswith("/data/")
         }
 
-    def create_volumes(self, project: str) -> None:
-        """Create a new project's volumes as Compose does, so that it takes them for its own."""
-        keys = ["postgres", *(mount["source"] for mount in self._service["volumes"])]
+    def create_volumes(self, project: str) -> list[str]:
+        """Create a project's volumes as Compose does, so that it takes them for its own."""
+        mounted = {mount["source"] for mount in self._service["volumes"]} - {"backups"}
+        keys = ["postgres", *sorted(mounted & set(self.stack.config["volumes"]))]
         for key in keys:
-            if key in self.stack.config["volumes"] and key != "backups":
-                create_volume(project, key, self._volume(project, key))
-
-    def is_running(self) -> bool:
-        """Whether the service runs."""
-        return bool(docker("compose", "ps", "--quiet", "--status=running", _SERVICE).strip())
+            create_volume(project, key, self._volume(project, key))
+        return [self._volume(project, key) for key in keys]
 
     def _backups_mount(self, *, read_only: bool) -> str:
         [mount] = [each for each in self._service["volumes"] if each["target"] == "/backups"]
@@ -101,10 +97,13 @@ class Backups:
 
     def _run(self, arguments: Iterable[str], mounts: Iterable[str], *more: str) -> str:
         environment = [f"--env={k}={v}" for k, v in self._service["environment"].items()]
+        name = f"{self.stack.project}-backup-{uuid.uuid4().hex[:8]}"
         process = begin(
-            *("run", "--rm", "--init", "--read-only", "--tmpfs=/tmp", "--user=0:0"),
+            *("run", "--rm", "--init", "--read-only", "--tmpfs=/tmp", f"--name={name}"),
             *("--cap-drop=ALL", "--security-opt=no-new-privileges:true"),
-            *(f"--cap-add={right}" for right in _RIGHTS),
+            # A restore gives files back to their owners.
+            *(f"--cap-add={right}" for right in self._service["cap_add"]),
+            f"--user={self._service['user']}",
             *(("--network=none",) if not any("--network" in each for each in more) else ()),
             *(f"--volume={mount}" for mount in mounts),
             *(*environment, *more, self.image, *arguments),
@@ -112,11 +111,16 @@ class Backups:
         assert process.stdout and process.stderr and process.stdin  # noqa: S101 - begin has pipes
         process.stdin.close()
         last = ""
-        for line in process.stderr:
-            last = line.strip()
-            if not last.startswith("error: "):
-                say(f"  {last}")
-        printed = process.stdout.read()
+        try:
+            for line in process.stderr:
+                last = line.strip()
+                if not last.startswith("error: "):
+                    say(f"  {last}")
+            printed = process.stdout.read()
+        except Interrupted:
+            # It is in a session of its own, and would go on.
+            remove_container(name)
+            raise
         if process.wait():
             raise StackctlError(last.removeprefix("error: "), REFUSED)
         return printed
@@ -131,15 +135,21 @@ def create_volume(project: str, key: str, name: str) -> None:
 
 def backup() -> None:
     """Make a backup now."""
-    backups = Backups.load()
-    if not backups.is_running():
+    with step("Making a backup"):
+        made = _in_service("now")
+    out.print(f"{made['id']}: {made['size'] / 1e6:,.1f} MB", markup=False)
+
+
+def _in_service(task: str) -> Any:
+    """The answer of a command in the service's own container, as JSON."""
+    if not docker("compose", "ps", "--quiet", "--status=running", _SERVICE).strip():
         raise StackctlError(
             "the backup service does not run. Fix: COMPOSE_PROFILES=backup in .env, then make up"
         )
-    with step("Making a backup"):
-        said = docker("compose", "exec", "-T", _SERVICE, "python", "-m", "backup", "now")
-    made = json.loads(said)
-    out.print(f"{made['id']}: {made['size'] / 1e6:,.1f} MB", markup=False)
+    try:
+        return json.loads(docker("compose", "exec", "-T", _SERVICE, "python", "-m", "backup", task))
+    except DockerError as error:
+        raise StackctlError(error.reason.removeprefix("error: ")) from None
 
 
 def list_backups(
@@ -190,17 +200,8 @@ def describe(status: dict[str, Any]) -> list[str]:
 
 def rehearse() -> None:
     """Restore the newest backup into a server of its own, and read every table."""
-    backups = Backups.load()
-    if not backups.is_running():
-        raise StackctlError(
-            "the backup service does not run. Fix: COMPOSE_PROFILES=backup in .env, then make up"
-        )
     with step("Rehearsing a restore"):
-        try:
-            command = ("compose", "exec", "-T", _SERVICE, "python", "-m", "backup", "rehearse")
-            found = json.loads(docker(*command))
-        except DockerError as error:
-            raise StackctlError(error.reason.removeprefix("error: ")) from None
+        found = _in_service("rehearse")
     out.print(
         f"{found['backup']} was restored: {found['tables']} tables, {found['rows']:,} rows,"
         f" {found['seconds']:g} s",
@@ -247,24 +248,29 @@ def restore(
         f"Backup {chosen['id']}, to {at or _short(chosen['until'])};"
         f" {chosen['unpacked'] / 1e6:,.0f} MB"
     )
-    backups.create_volumes(project)
+    volumes = backups.create_volumes(project)
     if not own:
-        found = backups.work(project, "restore", *options)
+        try:
+            found = backups.work(project, "restore", *options)
+        except BaseException:
+            # Half of them would be taken for a stack's data.
+            docker("volume", "rm", "--force", *volumes)
+            raise
     else:
         options += [f"--aside={_ASIDE}", "--new-line"]
         # Before anything is stopped.
         backups.work(project, "restore", *options, "--check")
         _confirm("This stops the stack and replaces both databases.", yes)
         name = f"{project}_postgres_before_{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        _down()
-        create_volume(project, name.removeprefix(f"{project}_"), name)
-        say(f"The present data are copied to the volume {name} first")
         try:
+            create_volume(project, name.removeprefix(f"{project}_"), name)
+            _down()
+            say(f"The present data are copied to the volume {name} first")
             found = backups.work(project, "restore", *options, more=[f"--volume={name}:{_ASIDE}"])
-        except StackctlError as error:
+        except (StackctlError, Interrupted) as error:
             raise StackctlError(
-                f"{error}. The stack is stopped. Fix: that, then this command again; or back to the"
-                f" data from before: make restore UNDO={name}"
+                f"{str(error) or 'interrupted'}. The stack is stopped. Fix: that, then this command"
+                f" again; or back to the data from before: make restore UNDO={name}"
             ) from None
     say(f"Restored {found['tables']} tables, {found['rows']:,} rows")
     _restore_objects(backups, project, chosen["id"])
@@ -316,7 +322,7 @@ def _down() -> None:
         done = subprocess.run(script, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["it failed, and said nothing"]
-        raise StackctlError(f"make down: {lines[-1]}. Nothing was restored. Fix: that, then again")
+        raise StackctlError(f"make down: {lines[-1]}")
 
 
 def _up() -> None:
