@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +21,7 @@ from control_plane import (
     status_table,
     ticks,
 )
-from control_plane.errors import StackError
+from control_plane.console import one_line_errors
 from control_plane.instance import migrate_instance, set_missing_pool_limits
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -32,16 +30,6 @@ WebserverUrl = Annotated[
 ]
 # At least this wide: a long name that is cut is worse than a line that the terminal wraps.
 console = Console(soft_wrap=True, width=max(Console().width, 160))
-problems = Console(stderr=True, soft_wrap=True, highlight=False)
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except StackError as error:
-        problems.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
 
 
 @app.command(
@@ -72,7 +60,7 @@ def migrate(
 
     Postgres is found by POSTGRES_HOST and POSTGRES_PORT.
     """
-    with _one_line_errors():
+    with one_line_errors():
         server = database.Server(
             os.environ.get("POSTGRES_HOST", "postgres"),
             int(os.environ.get("POSTGRES_PORT", "5432")),
@@ -116,7 +104,7 @@ def after_locations(
     A location that is broken must not keep the UI from showing it, so this never fails; it
     saves webserver and daemon from reporting locations that only start a moment later.
     """
-    with _one_line_errors():
+    with one_line_errors():
         late = locations.wait(workspace, seconds)
     if late:
         console.print(f"going on without code locations that do not serve yet: {', '.join(late)}")
@@ -137,7 +125,7 @@ def compare(
     from control_plane import definitions
 
     others = {address.partition(":")[0]: address for address in other or ()}
-    with _one_line_errors():
+    with one_line_errors():
         print(json.dumps(definitions.report(candidate, live, others, seconds)))
 
 
@@ -148,7 +136,7 @@ def drain(
     """Have a code server take no more calls, answer those that it has, and end."""
     from control_plane import definitions
 
-    with _one_line_errors():
+    with one_line_errors():
         definitions.drain(server)
 
 
@@ -159,7 +147,7 @@ def runs_command(
     """Print as JSON the runs that have not ended: id, job, status, image, location."""
     from control_plane import runs
 
-    with _one_line_errors():
+    with one_line_errors():
         print(json.dumps(runs.unfinished(location)))
 
 
@@ -171,7 +159,7 @@ def await_release(
     url: WebserverUrl = "http://localhost:3000",
 ) -> None:
     """Wait until the webserver serves a location from this image; 1 when it does not."""
-    with _one_line_errors():
+    with one_line_errors():
         status.await_release(url, location, image, seconds)
 
 
@@ -187,7 +175,7 @@ def publish(
     The daemon notices by itself. A location that is new in it starts meanwhile, and is waited
     for a minute, so that nobody is shown an error that means that it is not there yet.
     """
-    with _one_line_errors():
+    with one_line_errors():
         new = publication.newcomers(source, target)
         if late := locations.wait_for(lambda: new, 60):
             console.print(f"going on without new locations that do not serve: {', '.join(late)}")
@@ -212,7 +200,7 @@ def status_command(
 
     1 when a location is not loaded.
     """
-    with _one_line_errors():
+    with one_line_errors():
         names = [name for name in (*expect.split(","), only) if name]
         current = status.wait(url, wait, names)
         if only:
@@ -238,7 +226,7 @@ def state_command(
     wait: Annotated[float, typer.Option(help="Seconds to wait for locations to load.")] = 10,
 ) -> None:
     """Print as JSON what Dagster says of itself: locations, ticks, daemons, pools."""
-    with _one_line_errors():
+    with one_line_errors():
         print(json.dumps(state.fetch(url, wait).to_json(), default=str))
 
 

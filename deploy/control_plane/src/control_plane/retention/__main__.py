@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from control_plane.console import one_line_errors, problems
 from control_plane.errors import StackError
 from control_plane.retention import plan as planning
 from control_plane.retention import removal
@@ -22,23 +22,13 @@ from control_plane.retention.rules import Rules, rules_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console(soft_wrap=True, width=max(Console().width, 100), highlight=False)
-problems = Console(stderr=True, soft_wrap=True, highlight=False)
 _TELL_S = 2.0
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except StackError as error:
-        problems.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
 
 
 @app.command()
 def plan() -> None:
     """Show what would go, by code location and kind, and how much space that is."""
-    with _one_line_errors():
+    with one_line_errors():
         rules = rules_of(os.environ)
         with session() as connection:
             found = planning.make(connection, rules)
@@ -71,12 +61,13 @@ def plan() -> None:
 
 
 @app.command()
-def ids(location: Annotated[str, typer.Argument(help="A code location.")]) -> None:
-    """Print the ids of the location's runs that would go, for the size of their files."""
-    with _one_line_errors():
+def ids() -> None:
+    """Print location and id of each run that would go, for the size of their files."""
+    with one_line_errors():
         rules = rules_of(os.environ)
         with session() as connection:
-            print("\n".join(planning.ids(connection, rules, location)))
+            for location, run_id in planning.ids(connection, rules):
+                print(location, run_id)
 
 
 @app.command()
@@ -87,7 +78,7 @@ def run(
     ] = False,
 ) -> None:
     """Remove it now, beside the running stack."""
-    with _one_line_errors():
+    with one_line_errors():
         rules = rules_of(os.environ)
         # The stack comes first.
         os.nice(10)

@@ -98,13 +98,13 @@ def make(connection: Any, rules: Rules) -> Plan:
         connection.rollback()
 
 
-def ids(connection: Any, rules: Rules, location: str) -> list[str]:
-    """Runs of a location that go, or whose log does."""
+def ids(connection: Any, rules: Rules) -> list[tuple[str, str]]:
+    """Location and id of each run that goes, or whose log does."""
     try:
         with connection.cursor() as cursor:
             select(cursor, rules)
-            cursor.execute("SELECT run_id FROM going WHERE location = %s", (location,))
-            return [run_id for (run_id,) in cursor.fetchall()]
+            cursor.execute("SELECT location, run_id FROM going")
+            return list(cursor.fetchall())
     finally:
         connection.rollback()
 
