@@ -9,13 +9,15 @@ from runs import Run, tagged
 
 SENSOR = "landing_zone_sensor"
 
-PUT = """
+PROGRAM = """
 import os, sys, boto3
 from urllib.parse import urlsplit
 zone = urlsplit(os.environ["LANDING_ZONE"])
 key = (zone.path.strip("/") + "/" + sys.argv[1]).lstrip("/")
 store = boto3.client("s3")
-if sys.argv[2] == "delete":
+if sys.argv[2] == "get":
+    sys.stdout.buffer.write(store.get_object(Bucket=zone.netloc, Key=key)["Body"].read())
+elif sys.argv[2] == "delete":
     store.delete_object(Bucket=zone.netloc, Key=key)
 else:
     store.put_object(Bucket=zone.netloc, Key=key, Body=sys.stdin.buffer.read())
@@ -24,13 +26,19 @@ else:
 
 def put(stack: Stack, name: str, content: str) -> None:
     """Put a file into the landing zone, as a source system would."""
-    command = ("docker", "compose", "exec", "-T", "elt", "entrypoint", "python", "-c", PUT)
+    command = ("docker", "compose", "exec", "-T", "elt", "entrypoint", "python", "-c", PROGRAM)
     stack.run(*command, name, "put", stdin=content)
+
+
+def get(stack: Stack, name: str) -> str:
+    """What a file of the landing zone holds."""
+    command = ("exec", "-T", "elt", "entrypoint", "python", "-c", PROGRAM, name, "get")
+    return stack.compose(*command)
 
 
 def delete(stack: Stack, name: str) -> None:
     """Take a file out of the landing zone."""
-    command = ("exec", "-T", "elt", "entrypoint", "python", "-c", PUT, name, "delete")
+    command = ("exec", "-T", "elt", "entrypoint", "python", "-c", PROGRAM, name, "delete")
     stack.compose(*command)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness import FINAL, Stack, free_port, until
+from landing import delete, get, put
 from releases import begin, deploy, kill, write_release
 from runs import launch
 
@@ -66,6 +67,9 @@ def marks(stack: Stack) -> list[str]:
 def test_a_restore_brings_back_what_was_and_nothing_that_came_later(backups: Stack) -> None:
     stack = backups
     stack.sql("DROP TABLE IF EXISTS public.marks")
+    put(stack, "kept.note", "of the landing zone")
+    stack.run("make", "backup")
+    delete(stack, "kept.note")
     mark(stack, "before")
     ended = launch(stack, "scenarios", "tick_job")
     ended.wait()
@@ -78,6 +82,7 @@ def test_a_restore_brings_back_what_was_and_nothing_that_came_later(backups: Sta
     under_way.wait("SUCCESS")
     said = stack.run("make", "restore", f"AT={at}", "YES=1")
     assert marks(stack) == ["before"]
+    assert get(stack, "kept.note") == "of the landing zone"
     assert ended.status == "SUCCESS"
     assert stack.sql(f"SELECT 1 FROM runs WHERE run_id = '{later.id}'", "dagster") == []
 

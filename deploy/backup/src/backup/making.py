@@ -44,7 +44,7 @@ def alone(catalog: Catalog) -> Iterator[None]:
 
 
 def store(secrets: Path) -> S3Client | None:
-    """The stack's own object store; None where the landing zone is elsewhere."""
+    """The stack's own object store; None without OBJECT_STORE."""
     endpoint = os.environ.get("OBJECT_STORE")
     if not endpoint:
         return None
