@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Shared by the scripts here. Sourced, not run.
 set -euo pipefail
+# shellcheck source=deploy/tools/help.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../tools/help.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # The oldest that the stack runs on; README.md quotes them. A code location mounts its own folder of

@@ -155,6 +155,25 @@ def test_each_task_says_in_which_mode_it_works() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        *(".ci/base-images", ".ci/debian-programs", ".ci/engine", ".ci/run"),
+        *(f"deploy/stackctl/{name}" for name in ("build", "down", "preflight", "ps", "psql")),
+        *(f"deploy/stackctl/{name}" for name in ("reset", "retention", "status", "up", "user")),
+        *(f"tests/{name}" for name in ("audit", "check", "clean", "lint", "own_engine", "run")),
+        *("tests/soak", "tests/words"),
+    ],
+)
+def test_help_says_what_a_program_does_and_does_nothing(program: str) -> None:
+    done = subprocess.run([ROOT / program, "--help"], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    # A sentence, and no line of the program.
+    assert ". " in done.stdout.replace("\n", " ") or "usage:" in done.stdout
+    assert "set -" not in done.stdout
+
+
 def test_help_has_a_line_for_each_task_in_groups() -> None:
     done = subprocess.run(
         ["make", "help"], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=True

