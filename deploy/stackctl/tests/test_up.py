@@ -61,6 +61,7 @@ def run(tmp_path: Path, asked: Path) -> Run:
     scripts.mkdir(parents=True)
     for name in ("up", "reset", "common.sh", "checks.sh"):
         shutil.copy(ROOT / "deploy" / "stackctl" / name, scripts)
+    (scripts.parent / "tools").symlink_to(ROOT / "deploy/tools")
     shutil.copy(ROOT / "docker-compose.yml", tmp_path / "checkout")
     stand_in = tmp_path / "bin" / "docker"
     stand_in.parent.mkdir()

@@ -22,6 +22,7 @@ def checkout(tmp_path: Path) -> Path:
     scripts = tmp_path / "deploy" / "stackctl"
     scripts.mkdir(parents=True)
     shutil.copy(ROOT / "deploy/stackctl/common.sh", scripts)
+    (scripts.parent / "tools").symlink_to(ROOT / "deploy/tools")
     shutil.copy(ROOT / COMPOSE_FILE, tmp_path)
     return tmp_path
 
