@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,12 @@ from stackctl.kubernetes.workload import Workload, at_address
 WEB_PORT = 3000
 CODE_PORT = 4000
 """In deploy/code_location/code_server.py."""
+# What concerns Dagster alone, of a service of the control plane; where Postgres is, the chart says.
+_IN_BOTH = re.compile(r"DAGSTER_.*(?<!_FILE)$|MALLOC_ARENA_MAX$")
+_OF_THE_CHART = {
+    *("DAGSTER_POSTGRES_HOST", "DAGSTER_POSTGRES_PORT", "DAGSTER_POSTGRES_DB"),
+    "DAGSTER_COMPUTE_LOGS_DIR",
+}
 # A start imports Dagster and the location.
 _START_S = 300
 
@@ -182,9 +189,7 @@ def _process(service: Mapping[str, Any]) -> dict[str, Any]:
     environment = {
         name: value
         for name, value in service["environment"].items()
-        if value is not None
-        and not name.endswith("_FILE")
-        and (name.startswith("DAGSTER_") or name == "MALLOC_ARENA_MAX")
+        if value is not None and name not in _OF_THE_CHART and _IN_BOTH.match(name)
     }
     memory = int(service.get("mem_limit") or 0)
     return {
