@@ -165,6 +165,23 @@ def test_secrets_are_files_of_three_secrets_and_no_value_is_written() -> None:
     assert not any({"data", "stringData"} & set(each) for each in written.values())
 
 
+def test_secrets_of_the_service_are_files_where_it_wants_them() -> None:
+    listed = [{"source": "token", "target": "/etc/token"}, {"source": "key"}]
+    found = rendered({"secrets": listed})
+    one = deployment(found)
+    mounts = {each["mountPath"]: each for each in one["volumeMounts"]}
+    assert mounts["/etc/token"]["subPath"] == "token"
+    volumes = {each["name"]: each for each in one["volumes"]}
+    assert [each["key"] for each in volumes["secret-mounts"]["secret"]["items"]] == ["token"]
+    [files] = [
+        source["secret"]["items"]
+        for source in volumes["secrets"]["projected"]["sources"]
+        if source["secret"]["name"] == "secret-files"
+    ]
+    assert [each["path"] for each in files] == ["api_token", "key"]
+    assert "--from-file=token=secrets/shop_orders/token" in found.files["secrets.yaml"]
+
+
 def test_an_own_key_of_the_object_store_writes_the_step_logs_too() -> None:
     key = "/run/secrets/api_token"
     environment = LOCATION["environment"] | {"AWS_ACCESS_KEY_ID_FILE": key}

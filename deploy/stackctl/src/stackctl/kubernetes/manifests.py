@@ -102,8 +102,8 @@ def secrets(loads: Sequence[Workload], cluster: Cluster) -> list[tuple[str, Mani
         namespace, folder = cluster.namespace_of(load.location), load.location
         role = {POSTGRES_KEY: f"{folder}/{load.password_file}"}
         found.append(_secret(POSTGRES_SECRET, namespace, role))
-        if load.secret_files:
-            files = {name: f"{folder}/{name}" for name in load.secret_files}
+        if names := sorted({*load.secret_files, *load.secret_mounts.values()}):
+            files = {name: f"{folder}/{name}" for name in names}
             found.append(_secret(FILES_SECRET, namespace, files))
         if not load.own_log_keys:
             files = {key: f"compute_logs_write/{key.lower()}" for key in LOGS_KEYS}

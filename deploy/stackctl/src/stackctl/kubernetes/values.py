@@ -99,6 +99,14 @@ def _volumes(load: Workload) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     mounts: list[dict[str, Any]] = [
         {"name": "secrets", "mountPath": SECRETS_FOLDER, "readOnly": True}
     ]
+    if load.secret_mounts:
+        items = [{"key": name, "path": name} for name in load.secret_mounts.values()]
+        secret = {"secretName": FILES_SECRET, "defaultMode": 0o440, "items": items}
+        volumes.append({"name": "secret-mounts", "secret": secret})
+        mounts += [
+            {"name": "secret-mounts", "mountPath": path, "subPath": name, "readOnly": True}
+            for path, name in load.secret_mounts.items()
+        ]
     for number, path in enumerate(load.scratch):
         volumes.append({"name": f"scratch-{number}", "emptyDir": {}})
         mounts.append({"name": f"scratch-{number}", "mountPath": path})

@@ -14,7 +14,8 @@ from stackctl.kubernetes.problems import Problems
 # What _workload reads, or what the pod has by other means.
 _CARRIED = {
     *("cap_drop", "cpus", "deploy", "environment", "healthcheck", "image", "labels", "mem_limit"),
-    *("networks", "read_only", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes"),
+    *("networks", "read_only", "secrets", "security_opt", "stop_grace_period", "tmpfs", "user"),
+    "volumes",
 }
 # How images are built and containers kept on one machine.
 _OF_COMPOSE = {
@@ -29,7 +30,6 @@ _FIXES = {
     "devices": "remove it; give its pods a node with a device plugin by an overlay of values.yaml",
     "privileged": "remove it; the namespace admits no privileged pods",
     "cap_add": "remove it; the namespace admits no pods with capabilities",
-    "secrets": "put the files into the volume that is mounted at /run/secrets (docs/secrets.md)",
     "configs": "put the files into the image",
     "extra_hosts": "use names that the cluster's DNS knows",
 }
@@ -50,6 +50,8 @@ class Workload:
     environment: Mapping[str, str]
     secret_files: tuple[str, ...]
     """Below /run/secrets, the password of its role apart."""
+    secret_mounts: Mapping[str, str]
+    """Of `secrets:` in its service: names by the paths where they are, elsewhere than there."""
     password_file: str
     own_log_keys: bool
     """Whether its environment has S3 keys of its own, which then write its step logs too."""
@@ -72,7 +74,10 @@ def workload(
     service = config["services"][location]
     _refuse_others(location, service, problems)
     environment = _environment(location, config, cluster, problems)
+    given = _given_secrets(service)
+    below = f"{SECRETS_FOLDER}/"
     files = _secret_files(location, service, config, environment)
+    files |= {path.removeprefix(below) for path in given if path.startswith(below)}
     password = environment.get("DAGSTER_POSTGRES_PASSWORD_FILE", "")
     if not password.startswith(f"{SECRETS_FOLDER}/"):
         problems.refuse(
@@ -85,6 +90,7 @@ def workload(
         location=location,
         environment=environment,
         secret_files=tuple(sorted(files - {password_file})),
+        secret_mounts={path: name for path, name in given.items() if not path.startswith(below)},
         password_file=password_file,
         own_log_keys=any(
             name in environment or f"{name}_FILE" in environment for name in LOGS_KEYS
@@ -208,6 +214,17 @@ def _secret_files(
         if mount.get("target") == SECRETS_FOLDER
     }
     return named | set(_shared(volumes, config["services"].get("secrets") or {}))
+
+
+def _given_secrets(service: Mapping[str, Any]) -> dict[str, str]:
+    """Names of the secrets that the service lists, by the path of each."""
+    found = {}
+    for each in service.get("secrets") or ():
+        target = each.get("target") or each["source"]
+        path = target if target.startswith("/") else f"{SECRETS_FOLDER}/{target}"
+        # In its folder, the file's name is the key.
+        found[path] = each["source"]
+    return found
 
 
 def _shared(volumes: set[Any], secrets: Mapping[str, Any]) -> Iterator[str]:
