@@ -48,7 +48,7 @@ LOCATION: dict[str, Any] = {
     "cpus": 1.5,
     "networks": {"core": None, "outside": None},
     "stop_grace_period": "1m30s",
-    "tmpfs": ["/tmp"],
+    "tmpfs": ["/tmp"],  # noqa: S108
     "volumes": [
         {"type": "volume", "source": "secrets_shop", "target": "/run/secrets", "read_only": True},
         {"type": "volume", "source": "storage_shop", "target": "/var/lib/dagster/storage"},
@@ -137,7 +137,7 @@ def test_a_location_is_carried_whole() -> None:
     assert one["includeConfigInLaunchedRuns"] == {"enabled": True}
     # The image's own command serves: the chart's would listen without our health sign.
     assert not {"dagsterApiGrpcArgs", "codeServerArgs"} & set(one)
-    assert environment["CODE_SERVER_ADDRESS"] == "0.0.0.0"
+    assert environment["CODE_SERVER_ADDRESS"] == "0.0.0.0"  # noqa: S104
 
 
 def test_secrets_are_files_of_three_secrets_and_no_value_is_written() -> None:
@@ -345,7 +345,7 @@ def test_a_location_that_workspace_yaml_does_not_name() -> None:
 
 def test_a_location_of_workspace_yaml_without_a_service() -> None:
     other = {"grpc_server": {"host": "elsewhere", "port": 4000, "location_name": "elsewhere"}}
-    with pytest.raises(StackctlError, match="elsewhere is no code location"):
+    with pytest.raises(StackctlError, match="elsewhere is not a code location"):
         rendered(workspace={"load_from": [*WORKSPACE["load_from"], other]})
 
 

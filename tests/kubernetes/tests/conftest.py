@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from charts import ROOT
 from stackctl.kubernetes.cluster import Cluster, Image, Logs
 from stackctl.kubernetes.render import Rendered, render
+from stackctl.location.files import Project
 from stackctl.stack import Stack
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -37,18 +39,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / "deploy/embedded").mkdir(parents=True)
     shutil.copy(ROOT / "deploy/embedded/locations.toml", copy / "deploy/embedded")
     # Its name is one that Kubernetes does not take.
-    from stackctl.location.files import Project
-
     Project.read(copy).with_location(GENERATED).write()
     return copy
 
 
 @pytest.fixture(scope="session")
 def stack(project: Path) -> Stack:
-    command = ["docker", "compose", "--profile=", "config", "--format=json"]
+    # Without settings of this machine.
     environment = {k: v for k, v in os.environ.items() if k in {"HOME", "PATH"}}
     done = subprocess.run(
-        [each for each in command if each != "--profile="],
+        ["docker", "compose", "config", "--format=json"],
         cwd=project,
         capture_output=True,
         text=True,
@@ -56,8 +56,6 @@ def stack(project: Path) -> Stack:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    import json
-
     return Stack(json.loads(done.stdout))
 
 

@@ -63,9 +63,22 @@ def test_what_helm_makes_of_the_control_plane(folder: Path, values: dict[str, An
     assert not {kind.partition("/")[0] for kind in by_name} & {"Role", "RoleBinding", "Secret"}
     written = yaml.safe_load(by_name["ConfigMap/dagster-instance"]["data"]["dagster.yaml"])
     ours = yaml.safe_load((ROOT / "dagster.yaml").read_text())
-    for key in ("run_monitoring", "run_retries", "sensors", "schedules", "backfills", "concurrency"):
+    for key in (
+        "run_monitoring",
+        "run_retries",
+        "sensors",
+        "schedules",
+        "backfills",
+        "concurrency",
+    ):
         assert written[key] == ours[key]
-    for key in ("retention", "freshness", "auto_materialize", "local_artifact_storage", "telemetry"):
+    for key in (
+        "retention",
+        "freshness",
+        "auto_materialize",
+        "local_artifact_storage",
+        "telemetry",
+    ):
         assert written[key] == ours[key]
     assert written["run_coordinator"]["config"] == ours["run_queue"]
     for key, value in instance_yaml(values).items():
@@ -75,7 +88,9 @@ def test_what_helm_makes_of_the_control_plane(folder: Path, values: dict[str, An
             assert value["config"]["postgres_db"].items() <= login.items()
         else:
             assert written[key] == value
-    workspace = yaml.safe_load(by_name["ConfigMap/dagster-workspace-yaml"]["data"]["workspace.yaml"])
+    workspace = yaml.safe_load(
+        by_name["ConfigMap/dagster-workspace-yaml"]["data"]["workspace.yaml"]
+    )
     names = [each["grpc_server"]["location_name"] for each in workspace["load_from"]]
     assert sorted(names) == sorted(LOCATIONS)
     for pod in pods(made):

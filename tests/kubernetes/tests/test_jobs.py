@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import kubernetes
@@ -35,6 +34,8 @@ from stackctl.kubernetes.render import Rendered
 from werkzeug import Request, Response
 
 LOCATIONS = ("elt", "analytics", "shop_orders")
+# It has no types.
+Launcher: Any = K8sRunLauncher
 Launch = Callable[..., tuple[str, dict[str, Any]]]
 
 
@@ -63,7 +64,8 @@ def instance_yaml(values: dict[str, Any]) -> dict[str, Any]:
     found["run_launcher"] = values["runLauncher"]["config"]["customRunLauncher"]
     coordinator = values["dagsterDaemon"]["runCoordinator"]["config"]["customRunCoordinator"]
     found["run_coordinator"] = coordinator
-    return found | values["additionalInstanceConfig"]
+    more: dict[str, Any] = values["additionalInstanceConfig"]
+    return found | more
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +110,9 @@ def launch(
     config = values["runLauncher"]["config"]["customRunLauncher"]["config"]
     # In a cluster it finds the API by itself.
     found = {"load_incluster_config": False, "kubeconfig_file": str(kubeconfig)}
-    checked = process_config(K8sRunLauncher.config_type(), config | found)
+    checked = process_config(Launcher.config_type(), config | found)
     assert checked.success, checked.errors
-    launcher = K8sRunLauncher.from_config_value(None, checked.value)
+    launcher = Launcher.from_config_value(None, checked.value)
     with DagsterInstance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
         launcher.register_instance(instance)
         patch.setattr(instance, "get_ref", lambda: reference)
@@ -159,9 +161,7 @@ def run_of(
 
 
 @pytest.mark.parametrize("location", LOCATIONS)
-def test_a_run_is_what_its_location_is(
-    location: str, launch: Launch, rendered: Rendered
-) -> None:
+def test_a_run_is_what_its_location_is(location: str, launch: Launch, rendered: Rendered) -> None:
     namespace, job = launch(location)
     own = yaml.safe_load(rendered.files[f"{location}.values.yaml"])
     [deployment] = own["deployments"]
@@ -177,7 +177,7 @@ def test_a_run_is_what_its_location_is(
     assert {each["name"] for each in deployment["env"]} < set(given)
     assert container["resources"] == deployment["resources"]
     assert {each["mountPath"] for each in container["volumeMounts"]} == {
-        *("/run/secrets", "/tmp", "/var/lib/dagster/storage"),
+        *("/run/secrets", "/tmp", "/var/lib/dagster/storage"),  # noqa: S108
     }
     assert pod["volumes"] == deployment["volumes"]
     assert container["securityContext"] == deployment["securityContext"]
@@ -204,6 +204,7 @@ def test_a_run_logs_in_as_its_own_role(launch: Launch) -> None:
         "key": "postgresql-password",
     }
     argument = deserialize_value(container["args"][-1], ExecuteRunArgs)
+    assert argument.instance_ref and argument.instance_ref.run_storage_data
     storage = argument.instance_ref.run_storage_data
     login = yaml.safe_load(storage.config_yaml)["postgres_db"]
     assert login["username"] == {"env": "DAGSTER_POSTGRES_USER"}

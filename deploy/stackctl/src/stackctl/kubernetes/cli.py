@@ -127,7 +127,7 @@ def _check_log_writers(stack: Stack) -> None:
         lock = ROOT / "code_locations" / name / "uv.lock"
         if lock.exists() and '\nname = "dagster-aws"\n' not in lock.read_text():
             raise StackctlError(
-                f"{name}: its uv.lock has no dagster-aws, which writes step logs to an object store."
+                f"{name}: its uv.lock has no dagster-aws, which writes step logs to a bucket."
                 f" Fix: add dagster-aws to code_locations/{name}/pyproject.toml, then"
                 f" deploy/tools/uv lock --project code_locations/{name}"
             )
@@ -144,5 +144,7 @@ def _dagster_version() -> str:
     text = (ROOT / "deploy/control_plane/pyproject.toml").read_text()
     found = re.search(r'"dagster==([0-9.]+)"', text)
     if not found:
-        raise StackctlError("deploy/control_plane/pyproject.toml pins no dagster. Fix: dagster==1.x")
+        raise StackctlError(
+            "deploy/control_plane/pyproject.toml pins no dagster. Fix: dagster==1.x"
+        )
     return found[1]

@@ -99,7 +99,8 @@ def parse_hosts(text: str) -> dict[str, str]:
         name, _, address = item.partition("=")
         if not name or not _HOST.fullmatch(address):
             raise StackctlError(
-                f"HOSTS has {item!r}: not a name and an address. Fix: HOSTS='postgres=db.example.com'",
+                f"HOSTS has {item!r}: not a name and an address."
+                " Fix: HOSTS='postgres=db.example.com'",
                 USAGE,
             )
         hosts[name] = address

@@ -12,7 +12,7 @@ from stackctl.kubernetes.problems import Problems
 _LAUNCHER_CARRIED = {"keep_succeeded_seconds", "keep_failed_seconds"}
 _LAUNCHER_HARMLESS = {
     "project": "run_launcher.project: the namespaces are named by it",
-    "standby_min_free_percent": "run_launcher.standby_min_free_percent: there are no standby workers",
+    "standby_min_free_percent": "standby_min_free_percent: there are no standby workers",
 }
 _COMPUTE_LOGS = "dagster_aws.s3.compute_log_manager"
 _LOGS_FIELDS = {"local_dir", "use_ssl", "verify", "verify_cert_path", "skip_empty_files"}
@@ -69,7 +69,9 @@ def instance(
     _check_storage(rest.pop("storage", {}), problems)
     for key in sorted(_OF_THE_CHART & set(rest)):
         problems.refuse(
-            "dagster.yaml", f"{key}: the chart writes this itself", f"use storage and run_queue for {key}"
+            "dagster.yaml",
+            f"{key}: the chart writes this itself",
+            f"use storage and run_queue for {key}",
         )
         del rest[key]
     values: dict[str, Any] = {
@@ -195,8 +197,8 @@ def _logs(configured: Mapping[str, Any], logs: Logs | None, problems: Problems) 
     else:
         problems.refuse(
             "dagster.yaml",
-            f"compute_logs is {configured.get('class', 'unset')!r}: pods of runs and of the webserver"
-            " share no folder",
+            f"compute_logs is {configured.get('class', 'unset')!r}: pods of runs and of the"
+            " webserver share no folder",
             "LOGS=s3://bucket/prefix, with LOGS_ENDPOINT=https://... unless it is AWS",
         )
         config = {"bucket": "unknown"}

@@ -95,8 +95,12 @@ def _role_binding(namespace: str, of: str) -> Manifest:
 def secrets(loads: Sequence[Workload], cluster: Cluster) -> list[tuple[str, Manifest]]:
     """Secrets without values, each with the command that makes it from files."""
     found = [
-        _secret(POSTGRES_SECRET, cluster.namespace, {POSTGRES_KEY: "control_plane/dagster_password"}),
-        _secret(LOGS_SECRET, cluster.namespace, {k: f"compute_logs/{k.lower()}" for k in LOGS_KEYS}),
+        _secret(
+            POSTGRES_SECRET, cluster.namespace, {POSTGRES_KEY: "control_plane/dagster_password"}
+        ),
+        _secret(
+            LOGS_SECRET, cluster.namespace, {k: f"compute_logs/{k.lower()}" for k in LOGS_KEYS}
+        ),
     ]
     for load in loads:
         namespace, folder = cluster.namespace_of(load.location), load.location

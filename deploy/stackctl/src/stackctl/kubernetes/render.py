@@ -67,7 +67,12 @@ def render(
 
 def next_commands(stack: Stack, cluster: Cluster, folder: str, version: str) -> list[str]:
     """What to run with the files, in this order; ``version`` is Dagster's and the charts'."""
-    applied = ("namespaces.yaml", "secrets.yaml", "network-policies.yaml", "admission-policies.yaml")
+    applied = (
+        "namespaces.yaml",
+        "secrets.yaml",
+        "network-policies.yaml",
+        "admission-policies.yaml",
+    )
     chart = f"--version={version} --repo=https://dagster-io.github.io/helm"
     return [
         *(f"kubectl apply --filename={folder}/{name}" for name in applied[:2]),
@@ -91,7 +96,7 @@ def _ports(stack: Stack, workspace: Mapping[str, Any], problems: Problems) -> di
         if name not in stack.locations:
             problems.refuse(
                 "workspace.yaml",
-                f"{name or entry} is no code location of docker-compose.yml",
+                f"{name or entry} is not a code location of docker-compose.yml",
                 "remove it, or add its service with the label compose_run_launcher.role",
             )
             continue
@@ -118,9 +123,7 @@ def _check_names(stack: Stack, cluster: Cluster, problems: Problems) -> None:
             )
 
 
-def _store_ports(
-    loads: Sequence[Workload], logs: Mapping[str, Any]
-) -> dict[str, list[int]]:
+def _store_ports(loads: Sequence[Workload], logs: Mapping[str, Any]) -> dict[str, list[int]]:
     """Ports of object stores, by location and, as "", of the control plane."""
     endpoint = str(logs["config"]["s3ComputeLogManager"].get("endpointUrl") or "https://aws")
     found = {"": [_port(endpoint)]}

@@ -1,4 +1,4 @@
-"""Values of the two official charts: `dagster`, and `dagster-user-deployments` for each location."""
+"""Values of the official charts `dagster` and, for each location, `dagster-user-deployments`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def location_values(load: Workload, cluster: Cluster) -> dict[str, Any]:
     return {
         "fullnameOverride": dns_name(load.location),
         "postgresqlSecretName": POSTGRES_SECRET,
+        "celeryConfigSecretName": "",
         # Rights to make Jobs and pods are the control plane's alone.
         "rbacEnabled": False,
         "serviceAccount": {"create": True, "name": "code-location"},

@@ -147,6 +147,13 @@ def _refuse_others(location: str, service: Mapping[str, Any], problems: Problems
             continue
         fix = _FIXES.get(key, "remove it from the service in docker-compose.yml")
         problems.refuse(location, f"{key} ({_shown(value)}) has no counterpart in the charts", fix)
+    _refuse_security(location, service, problems)
+    _refuse_labels(location, service.get("labels") or {}, problems)
+    if service.get("pids_limit"):
+        problems.note("pids_limit: a pod has none; it is podPidsLimit of each node's kubelet")
+
+
+def _refuse_security(location: str, service: Mapping[str, Any], problems: Problems) -> None:
     for option in service.get("security_opt") or ():
         if option not in {"no-new-privileges:true", "no-new-privileges=true", "no-new-privileges"}:
             problems.refuse(
@@ -165,7 +172,10 @@ def _refuse_others(location: str, service: Mapping[str, Any], problems: Problems
             "deploy.placement speaks of Swarm's nodes",
             "remove it, and set nodeSelector by an overlay of its values",
         )
-    for label in service.get("labels") or {}:
+
+
+def _refuse_labels(location: str, labels: Mapping[str, str], problems: Problems) -> None:
+    for label in labels:
         name = label.removeprefix(_LABEL)
         if label.startswith(_LABEL) and name not in _LABELS_CARRIED:
             problems.refuse(
@@ -176,10 +186,8 @@ def _refuse_others(location: str, service: Mapping[str, Any], problems: Problems
                 if name == "max_runtime"
                 else "remove it",
             )
-    if str((service.get("labels") or {}).get(f"{_LABEL}standby_workers", "0")) != "0":
+    if str(labels.get(f"{_LABEL}standby_workers", "0")) != "0":
         problems.note("standby workers: there are none; each run starts a pod of its own, cold")
-    if service.get("pids_limit"):
-        problems.note("pids_limit: a pod has none; it is podPidsLimit of each node's kubelet")
 
 
 def _environment(
@@ -263,7 +271,7 @@ def _storage(
             problems.refuse(
                 location,
                 f"local volume {source} at {target}: its files stay on this machine",
-                f"put the files on the object store, or below {stored or '/var/lib/dagster/storage'}",
+                f"put the files on the object store, or below {stored or 'DAGSTER_STORAGE_DIR'}",
             )
     return found
 
@@ -286,7 +294,7 @@ def _resources(service: Mapping[str, Any]) -> dict[str, Any]:
 
 def _most(service: Mapping[str, Any]) -> dict[str, str]:
     labels = service.get("labels") or {}
-    own = _resources(service).get("limits", {})
+    own: dict[str, str] = _resources(service).get("limits", {})
     return own | _amounts(labels.get(f"{_LABEL}max_memory"), labels.get(f"{_LABEL}max_cpus"))
 
 
