@@ -27,7 +27,7 @@ _HOUR_S = 3600
 def rpc_address() -> str:
     """This container's IPv4 address in its RPC network; ends the process without one.
 
-    CODE_SERVER_ADDRESS says it where a network policy does what that network does (Kubernetes).
+    CODE_SERVER_ADDRESS says it where network policies keep others away (docs/kubernetes.md).
     """
     if given := os.environ.get("CODE_SERVER_ADDRESS"):
         return given

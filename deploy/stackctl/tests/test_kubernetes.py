@@ -47,6 +47,7 @@ LOCATION: dict[str, Any] = {
     "mem_limit": "536870912",
     "cpus": 1.5,
     "networks": {"core": None, "outside": None},
+    "read_only": True,
     "stop_grace_period": "1m30s",
     "tmpfs": ["/tmp"],  # noqa: S108
     "volumes": [
@@ -182,6 +183,12 @@ def test_secrets_of_the_service_are_files_where_it_wants_them() -> None:
     assert "--from-file=token=secrets/shop_orders/token" in found.files["secrets.yaml"]
 
 
+def test_values_mean_the_same_in_kubernetes() -> None:
+    environment = LOCATION["environment"] | {"PATTERN": "$(HOME) costs $5"}
+    env = deployment(rendered({"environment": environment}))["env"]
+    assert {"name": "PATTERN", "value": "$$(HOME) costs $5"} in env
+
+
 def test_an_own_key_of_the_object_store_writes_the_step_logs_too() -> None:
     key = "/run/secrets/api_token"
     environment = LOCATION["environment"] | {"AWS_ACCESS_KEY_ID_FILE": key}
@@ -286,6 +293,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "ports": ({"ports": [{"target": 80}]}, "ports"),
     "user": ({"user": "0:0"}, "user '0:0'"),
     "seccomp": ({"security_opt": ["seccomp=unconfined"]}, "security_opt 'seccomp=unconfined'"),
+    "a root to write to": ({"read_only": False}, "read_only is not true"),
+    "a name of the chart": (
+        {"environment": LOCATION["environment"] | {"DAGSTER_PG_PASSWORD": "x"}},
+        "shop_orders: DAGSTER_PG_PASSWORD: the chart or the launcher sets it",
+    ),
     "unknown": ({"shm_size": "64m"}, r"shm_size \(64m\)"),
     "placement": ({"deploy": {"placement": {"constraints": ["x"]}}}, "deploy.placement"),
     "launcher's label": (

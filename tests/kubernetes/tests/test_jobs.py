@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import celpy
 import kubernetes
 import kubernetes_validate
 import pytest
 import yaml
+from celpy.adapter import json_to_cel
 from charts import ROOT, container_context
 from conftest import DIGEST
 from dagster import DagsterInstance
@@ -243,11 +245,31 @@ def test_a_job_may_ask_for_memory_by_its_tag(launch: Launch) -> None:
     assert container["resources"]["limits"] == {"memory": "512Mi"}
 
 
-def test_a_code_server_that_names_another_namespace_is_known_by_the_label(launch: Launch) -> None:
-    """The admission policy refuses this: label and namespace are of two locations."""
+def admitted(rendered: Rendered, namespace: str, job: dict[str, Any]) -> bool:
+    """Whether the API server takes a Job in a namespace, by our policy."""
+    policy, _ = yaml.safe_load_all(rendered.files["admission-policies.yaml"])
+    [rule] = policy["spec"]["validations"]
+    [found] = [
+        each
+        for each in yaml.safe_load_all(rendered.files["namespaces.yaml"])
+        if each["kind"] == "Namespace" and each["metadata"]["name"] == namespace
+    ]
+    environment = celpy.Environment()
+    program = environment.program(environment.compile(rule["expression"]))
+    given = {"object": json_to_cel(job), "namespaceObject": json_to_cel(found)}
+    return bool(program.evaluate(given))
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_runs_are_admitted_at_home(location: str, launch: Launch, rendered: Rendered) -> None:
+    assert admitted(rendered, *launch(location))
+
+
+def test_a_run_in_anothers_namespace_is_not_admitted(launch: Launch, rendered: Rendered) -> None:
+    """A code server answers in which namespace its runs are made, and the launcher believes it."""
     namespace, job = launch("elt", k8s={"namespace": "dagster-stack-analytics"})
     assert namespace == "dagster-stack-analytics"
-    assert job["metadata"]["labels"]["dagster/code-location"] == "elt"
+    assert not admitted(rendered, namespace, job)
 
 
 def test_the_queue_is_the_one_of_dagster_yaml(reference: InstanceRef) -> None:

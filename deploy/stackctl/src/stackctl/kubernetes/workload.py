@@ -33,6 +33,11 @@ _FIXES = {
     "configs": "put the files into the image",
     "extra_hosts": "use names that the cluster's DNS knows",
 }
+# In the environment of code servers or runs; a name that is there twice is refused by the API.
+_OF_THE_CHART = {
+    *("DAGSTER_CONTAINER_CONTEXT", "DAGSTER_CURRENT_IMAGE", "DAGSTER_HOME", "DAGSTER_PG_PASSWORD"),
+    *("DAGSTER_RUN_JOB_NAME", "CODE_SERVER_ADDRESS"),
+}
 _LABEL = "compose_run_launcher."
 _LABELS_CARRIED = {"role", "standby_workers", "max_memory", "max_cpus"}
 _STEP_LOGS = "compute_logs"
@@ -164,6 +169,12 @@ def _refuse_security(location: str, service: Mapping[str, Any], problems: Proble
     user = str(service.get("user") or f"{USER}:{USER}")
     if user not in {f"{USER}", f"{USER}:{USER}"}:
         problems.refuse(location, f"user {user!r}", f"remove it; images run as {USER}:{USER}")
+    if not service.get("read_only"):
+        problems.refuse(
+            location,
+            "read_only is not true; the root of pods is read-only",
+            "read_only: true, and a tmpfs for each folder that it writes to",
+        )
     for key in set(service.get("deploy") or {}) - {"resources", "placement"}:
         problems.refuse(location, f"deploy.{key} has no counterpart here", "remove it")
     if (service.get("deploy") or {}).get("placement"):
@@ -199,7 +210,11 @@ def _environment(
         if value is None or name == "DAGSTER_IMAGE_REPOSITORY":
             continue
         where = f"{location}: {name}"
-        found[name] = at_address(where, str(value), config, cluster, problems)
+        if name in _OF_THE_CHART:
+            problems.refuse(where, "the chart or the launcher sets it", "another name")
+        address = at_address(where, str(value), config, cluster, problems)
+        # Kubernetes fills $(NAME) in; doubled, it is as it was.
+        found[name] = address.replace("$(", "$$(")
     return found
 
 
