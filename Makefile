@@ -131,7 +131,7 @@ unbundle: ## - Take one in on a machine without a network, before make up: BUNDL
 
 # Addresses and URLs reach the shell as variables, too.
 helm-values: ## - Write values for Dagster's Helm charts: REGISTRY= HOSTS='postgres=address' LOGS=s3://bucket/prefix
-	@$(CTL)/stackctl helm-values --registry="$${REGISTRY-}" --images="$${IMAGES-}" --hosts="$${HOSTS-}" --logs="$${LOGS-}" --logs-endpoint="$${LOGS_ENDPOINT-}" --storage-class="$${STORAGE_CLASS-}" $(if $(INTO),--into="$${INTO}")
+	@$(CTL)/stackctl helm-values --registry="$${REGISTRY-}" --images="$${IMAGES-}" --hosts="$${HOSTS-}" --logs="$${LOGS-}" --logs-endpoint="$${LOGS_ENDPOINT-}" --storage-class="$${STORAGE_CLASS-}" --pull-secret="$${PULL_SECRET-}" $(if $(INTO),--into="$${INTO}")
 
 ##@ Develop and test
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stackctl.errors import REFUSED, USAGE, StackctlError
+from stackctl.kubernetes import cli
 from stackctl.kubernetes.cli import choose
 from stackctl.kubernetes.cluster import Cluster, Image, Logs, parse_hosts
 from stackctl.kubernetes.render import Rendered, documents, render
@@ -195,6 +199,12 @@ def test_an_own_key_of_the_object_store_writes_the_step_logs_too() -> None:
     names = [each["name"] for each in deployment(rendered({"environment": environment}))["env"]]
     assert names.count("AWS_ACCESS_KEY_ID_FILE") == 1
     assert "AWS_SECRET_ACCESS_KEY_FILE" not in names
+
+
+def test_a_registry_that_requires_login() -> None:
+    cluster = replace(CLUSTER, pull_secret="registry")
+    values = load(rendered(cluster=cluster), f"{NAME}.values.yaml")
+    assert values["imagePullSecrets"] == [{"name": "registry"}]
 
 
 def test_the_control_plane_finds_locations_by_their_own_names() -> None:
@@ -405,3 +415,62 @@ def test_a_place_for_step_logs_that_is_no_bucket() -> None:
 )
 def test_durations_of_compose(text: str, expected: int) -> None:
     assert seconds(text) == expected
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's files, without its compose file: the stack is the one above."""
+    (tmp_path / "deploy/control_plane").mkdir(parents=True)
+    pins = 'dependencies = ["dagster==1.2.3"]'
+    (tmp_path / "deploy/control_plane/pyproject.toml").write_text(pins)
+    for name, content in (("dagster.yaml", DAGSTER), ("workspace.yaml", WORKSPACE)):
+        (tmp_path / name).write_text(json.dumps(content))
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(Stack, "load", lambda: Stack(copy.deepcopy(CONFIG)))
+    return tmp_path
+
+
+ARGUMENTS: dict[str, Any] = {
+    "images": f"{NAME}=ghcr.io/acme/shop_orders@{DIGEST}",
+    "hosts": "postgres=db.example.com object-store=s3.example.com",
+    "logs": "s3://logs",
+}
+
+
+def test_the_command_writes_a_folder_and_says_what_comes_next(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project / ".artifacts/helm"
+    folder.mkdir(parents=True)
+    (folder / "gone.values.yaml").touch()
+    cli.helm_values(**ARGUMENTS)
+    assert {each.name for each in folder.iterdir()} == {
+        *("namespaces.yaml", "secrets.yaml", "network-policies.yaml", "admission-policies.yaml"),
+        *("values.yaml", "shop_orders.values.yaml"),
+    }
+    commands = capsys.readouterr().out
+    assert "helm upgrade --install shop-orders dagster-user-deployments --version=1.2.3" in commands
+    assert "--namespace=my-stack-shop-orders" in commands
+    # It has no values, and would take those away that are there.
+    assert "kubectl apply --filename=.artifacts/helm/namespaces.yaml" in commands
+    assert "--filename=.artifacts/helm/secrets.yaml" not in commands
+
+
+def test_the_command_writes_nothing_when_something_is_refused(project: Path) -> None:
+    with pytest.raises(StackctlError, match="LOGS=s3://bucket/prefix"):
+        cli.helm_values(**ARGUMENTS | {"logs": ""})
+    assert not (project / ".artifacts").exists()
+
+
+def test_a_location_that_cannot_write_step_logs(project: Path) -> None:
+    lock = project / f"code_locations/{NAME}/uv.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text('[[package]]\nname = "dagster"\n')
+    with pytest.raises(StackctlError, match=r"its uv\.lock has no dagster-aws"):
+        cli.helm_values(**ARGUMENTS)
+
+
+def test_an_image_without_a_digest(project: Path) -> None:
+    with pytest.raises(StackctlError, match="has no digest") as refusal:
+        cli.helm_values(**ARGUMENTS | {"images": f"{NAME}=ghcr.io/acme/shop_orders:1"})
+    assert refusal.value.exit_code == USAGE

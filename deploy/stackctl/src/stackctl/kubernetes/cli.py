@@ -27,6 +27,7 @@ Hosts = Annotated[
 LogsUrl = Annotated[str, typer.Option("--logs", help="Step logs: s3://bucket/prefix.")]
 LogsEndpoint = Annotated[str, typer.Option(help="The object store's URL, unless it is AWS.")]
 StorageClass = Annotated[str, typer.Option(help="Of volumes that several nodes mount.")]
+PullSecret = Annotated[str, typer.Option(help="A Secret with the registry's login.")]
 Into = Annotated[Path, typer.Option(help="The folder; relative to the repository.")]
 
 
@@ -37,6 +38,7 @@ def helm_values(
     logs: LogsUrl = "",
     logs_endpoint: LogsEndpoint = "",
     storage_class: StorageClass = "",
+    pull_secret: PullSecret = "",
     into: Into = Path(".artifacts/helm"),
 ) -> None:
     """Write values for Dagster's official Helm charts, and the manifests beside them.
@@ -51,6 +53,7 @@ def helm_values(
         parse_hosts(hosts),
         Logs.parse(logs, logs_endpoint) if logs else None,
         storage_class,
+        pull_secret=pull_secret,
     )
     _check_log_writers(stack)
     found = render(stack, _read("dagster.yaml"), _read("workspace.yaml"), cluster)
@@ -64,7 +67,7 @@ def helm_values(
         say(f"not carried: {note}")
     say(f"not run by the charts: {', '.join(found.left_out)} (docs/kubernetes.md)")
     say(f"{len(found.files)} files in {folder}. Next:")
-    for command in next_commands(stack, cluster, str(folder), _dagster_version()):
+    for command in next_commands(stack, cluster, str(into), _dagster_version()):
         out.print(command, markup=False)
 
 

@@ -72,6 +72,8 @@ class Cluster:
     logs: Logs | None = None
     storage_class: str = ""
     storage_size: str = "10Gi"
+    pull_secret: str = ""
+    """A Secret of each location's namespace, with the registry's login."""
 
     @property
     def namespace(self) -> str:

@@ -120,7 +120,7 @@ def _secret(name: str, namespace: str, files: Mapping[str, str]) -> tuple[str, M
     given = " ".join(f"--from-file={key}=secrets/{path}" for key, path in files.items())
     command = (
         f"kubectl create secret generic {name} --namespace={namespace} {given}"
-        " --dry-run=client --output=yaml | kubectl apply --filename=-"
+        " --dry-run=client --output=yaml | kubectl apply --server-side --filename=-"
     )
     metadata = {"name": name, "namespace": namespace}
     return command, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque"}

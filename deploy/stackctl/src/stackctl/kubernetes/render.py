@@ -67,17 +67,15 @@ def render(
 
 def next_commands(stack: Stack, cluster: Cluster, folder: str, version: str) -> list[str]:
     """What to run with the files, in this order; ``version`` is Dagster's and the charts'."""
-    applied = (
-        "namespaces.yaml",
-        "secrets.yaml",
-        "network-policies.yaml",
-        "admission-policies.yaml",
-    )
     chart = f"--version={version} --repo=https://dagster-io.github.io/helm"
     return [
-        *(f"kubectl apply --filename={folder}/{name}" for name in applied[:2]),
-        f"(the commands in {folder}/secrets.yaml fill the Secrets)",
-        *(f"kubectl apply --filename={folder}/{name}" for name in applied[2:]),
+        f"kubectl apply --filename={folder}/namespaces.yaml",
+        # Applied, the file would take the values away again.
+        f"(the commands in {folder}/secrets.yaml make the Secrets)",
+        *(
+            f"kubectl apply --filename={folder}/{name}-policies.yaml"
+            for name in ("network", "admission")
+        ),
         *(
             f"helm upgrade --install {dns_name(name)} dagster-user-deployments {chart}"
             f" --namespace={cluster.namespace_of(name)} --values={folder}/{name}.values.yaml"
@@ -155,7 +153,7 @@ def _documents(found: Sequence[Any]) -> str:
 def _secrets(found: Sequence[tuple[str, Any]]) -> str:
     parts = (f"# {command}\n{_yaml(manifest)}" for command, manifest in found)
     return (
-        f"{_HEADER}# No values: each Secret is filled by the command above it, from files"
+        f"{_HEADER}# No values, and not to be applied: the command above each makes it from files"
         " (docs/kubernetes.md).\n" + "---\n".join(parts)
     )
 

@@ -50,6 +50,7 @@ def location_values(load: Workload, cluster: Cluster) -> dict[str, Any]:
         "fullnameOverride": dns_name(load.location),
         "postgresqlSecretName": POSTGRES_SECRET,
         "celeryConfigSecretName": "",
+        "imagePullSecrets": [{"name": cluster.pull_secret}] if cluster.pull_secret else [],
         # Rights to make Jobs and pods are the control plane's alone.
         "rbacEnabled": False,
         "serviceAccount": {"create": True, "name": "code-location"},
