@@ -310,6 +310,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown": ({"shm_size": "64m"}, r"shm_size \(64m\)"),
     "placement": ({"deploy": {"placement": {"constraints": ["x"]}}}, "deploy.placement"),
+    "GPU": (
+        {"deploy": {"resources": {"reservations": {"devices": [{"driver": "nvidia"}]}}}},
+        "deploy.resources.reservations.devices",
+    ),
     "launcher's label": (
         {"labels": LOCATION["labels"] | {"compose_run_launcher.max_runtime": "60"}},
         "label compose_run_launcher.max_runtime",
