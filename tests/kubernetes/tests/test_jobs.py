@@ -238,6 +238,11 @@ def test_a_location_cannot_say_what_others_go_by(
         launch("elt", k8s={"run_k8s_config": {section: config}})
 
 
+def test_a_code_server_cannot_add_labels(launch: Launch) -> None:
+    with pytest.raises(Exception, match=r"violated the allowed list: .*job_metadata\.labels"):
+        launch("elt", k8s={"labels": {"dagster/code-location": "analytics"}})
+
+
 def test_a_job_may_ask_for_memory_by_its_tag(launch: Launch) -> None:
     asked = {"container_config": {"resources": {"limits": {"memory": "512Mi"}}}}
     _, job = launch("elt", {"dagster-k8s/config": json.dumps(asked)})
