@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom bundle unbundle dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom helm-values bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -126,6 +126,12 @@ bundle: ## - Write all that this version needs into one archive, in .artifacts o
 
 unbundle: ## - Take one in on a machine without a network, before make up: BUNDLE=archive
 	@$(CTL)/unbundle -- "$${BUNDLE-}"
+
+##@ Past one machine
+
+# Addresses and URLs reach the shell as variables, too.
+helm-values: ## - Write values for Dagster's Helm charts: REGISTRY= HOSTS='postgres=address' LOGS=s3://bucket/prefix
+	@$(CTL)/stackctl helm-values --registry="$${REGISTRY-}" --images="$${IMAGES-}" --hosts="$${HOSTS-}" --logs="$${LOGS-}" --logs-endpoint="$${LOGS_ENDPOINT-}" --storage-class="$${STORAGE_CLASS-}" --pull-secret="$${PULL_SECRET-}" $(if $(INTO),--into="$${INTO}")
 
 ##@ Develop and test
 

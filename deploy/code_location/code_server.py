@@ -6,6 +6,7 @@ whoever reaches it. In the RPC network that is the control plane alone.
 
 import fcntl
 import gc
+import os
 import socket
 import struct
 import subprocess
@@ -24,7 +25,12 @@ _HOUR_S = 3600
 
 
 def rpc_address() -> str:
-    """This container's IPv4 address in its RPC network; ends the process without one."""
+    """This container's IPv4 address in its RPC network; ends the process without one.
+
+    CODE_SERVER_ADDRESS says it where network policies keep others away (docs/kubernetes.md).
+    """
+    if given := os.environ.get("CODE_SERVER_ADDRESS"):
+        return given
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
         for _, name in socket.if_nameindex():
             if name.startswith(_INTERFACE):

@@ -13,6 +13,7 @@ from stackctl import backup_cli, bundle, image_cli, rotation, sbom, ship_cli, wa
 from stackctl.console import complain
 from stackctl.doctor.cli import doctor
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
+from stackctl.kubernetes.cli import helm_values
 from stackctl.location.commands import app as location_app
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ for command in (
     backup_cli.restore,
     backup_cli.rehearse,
     doctor,
+    helm_values,
 ):
     app.command()(command)
 app.command("backups")(backup_cli.list_backups)

@@ -1,0 +1,1 @@
+"""The stack for Kubernetes: values for Dagster's official Helm charts, and what they leave out."""
