@@ -28,18 +28,32 @@ LATERAL (
         min(at) FILTER (WHERE kind = 'PIPELINE_STARTING') AS starting_s,
         min(at) FILTER (WHERE kind = 'PIPELINE_START') AS start_s,
         min(at) FILTER (WHERE kind = 'STEP_START') AS first_step_s,
-        coalesce(bool_or(standby), false) AS standby
+        coalesce(bool_or(standby), false) AS standby,
+        -- The last one, if it was launched more than once.
+        (array_agg(container ORDER BY at DESC) FILTER (WHERE container IS NOT NULL))[1]
+            AS container,
+        max(at) FILTER (WHERE container IS NOT NULL) AS container_s
     FROM (
         SELECT dagster_event_type AS kind, extract(epoch FROM timestamp)::float AS at,
             -- What the run launcher says (compose_run_launcher/launching.py).
             CASE WHEN dagster_event_type = 'ENGINE_EVENT'
-                THEN event LIKE '%Handing the run to standby worker%' END AS standby
+                THEN event LIKE '%Handing the run to standby worker%' END AS standby,
+            CASE WHEN dagster_event_type = 'ENGINE_EVENT' THEN substring(event FROM
+                '(?:Starting the run in container|Handing the run to standby worker) ([0-9a-f]{12})')
+                END AS container
         FROM public.event_logs AS event WHERE event.run_id = ends.run_id
             AND dagster_event_type IN ('PIPELINE_ENQUEUED', 'PIPELINE_DEQUEUED',
                 'PIPELINE_STARTING', 'PIPELINE_START', 'STEP_START', 'ENGINE_EVENT')
     ) AS event
 ) AS way
 WHERE ends.dagster_event_type IN ('PIPELINE_SUCCESS', 'PIPELINE_FAILURE', 'PIPELINE_CANCELED');
+
+-- Attempts of a run's steps: the exporter asks by run.
+CREATE OR REPLACE VIEW monitoring.step_events AS
+SELECT id, run_id, step_key AS step, dagster_event_type AS kind,
+    extract(epoch FROM timestamp)::float AS at_s
+FROM public.event_logs WHERE dagster_event_type IN
+    ('STEP_START', 'STEP_RESTARTED', 'STEP_SUCCESS', 'STEP_FAILURE', 'STEP_UP_FOR_RETRY');
 
 CREATE OR REPLACE VIEW monitoring.instigators AS
 SELECT selector_id, instigator_type AS type, status,

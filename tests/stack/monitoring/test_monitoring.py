@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -11,6 +11,15 @@ from harness import Stack, until
 from runs import launch
 
 SERVICES = ("exporter", "prometheus", "web_gateway")
+COLLECTOR = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).hex())
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("", 4318), Handler).serve_forever()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +30,10 @@ def monitored(stack: Stack) -> Iterator[Stack]:
     """
     file = stack.folder / "deploy/monitoring/prometheus/prometheus.yml"
     given, settings = file.read_text(), dict(stack.settings)
-    stack.settings |= {"COMPOSE_PROFILES": "ready,monitoring", "METRICS_INTERVAL_S": "2"}
+    stack.settings |= {
+        **{"COMPOSE_PROFILES": "ready,monitoring", "METRICS_INTERVAL_S": "2"},
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+    }
     file.write_text(given.replace(": 15s", ": 2s").replace(": 10s", ": 2s"))
     try:
         stack.compose("build", "--quiet", "exporter")
@@ -90,6 +102,34 @@ def test_what_happened_is_there(monitored: Stack) -> None:
 def is_more(stack: Stack, query: str, than: float) -> None:
     [(_, value)] = ask(stack, query)
     assert value > than
+
+
+@pytest.fixture
+def collector(monitored: Stack) -> Iterator[Callable[[], str]]:
+    """An endpoint of OTLP over HTTP; all that it got, in hexadecimal digits."""
+    image = monitored.inspect(monitored.container("exporter"))["Image"]
+    name = f"{monitored.project}-collector"
+    network = ("--network", f"{monitored.project}_monitoring", "--network-alias", "collector")
+    command = ("docker", "run", "--detach", f"--name={name}", *network, image, "python", "-uc")
+    monitored.run(*command, COLLECTOR)
+    try:
+        yield lambda: monitored.run("docker", "logs", name)
+    finally:
+        monitored.run("docker", "rm", "--force", name)
+
+
+def test_a_run_is_a_trace_with_its_id(monitored: Stack, collector: Callable[[], str]) -> None:
+    run = launch(monitored, "scenarios", "tick_job")
+    run.wait()
+
+    def sent() -> None:
+        [trace] = [line for line in collector().splitlines() if run.id.replace("-", "") in line]
+        for name in ("tick_job", "queue", "launch", "container", "dagster.step"):
+            assert name.encode().hex() in trace, name
+        # Of which container, by the run launcher's own message.
+        assert b"container.id\x12\x0e\n\x0c".hex() in trace
+
+    until(sent, 40)
 
 
 def test_a_stuck_database_is_a_metric_and_an_alert(monitored: Stack) -> None:

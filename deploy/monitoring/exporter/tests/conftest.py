@@ -166,7 +166,9 @@ def report(dagster: DagsterInstance, run: DagsterRun, kind: DagsterEventType) ->
     dagster.report_dagster_event(DagsterEvent(kind.value, run.job_name), run.run_id)
 
 
-def execute(dagster: DagsterInstance, run: DagsterRun, how: str = "Starting the run in") -> None:
+def execute(
+    dagster: DagsterInstance, run: DagsterRun, how: str = "Starting the run in container"
+) -> None:
     """Take a run from the queue, launch it as the run launcher says it does, and run it."""
     report(dagster, run, DagsterEventType.PIPELINE_DEQUEUED)
     report(dagster, run, DagsterEventType.PIPELINE_STARTING)

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import (
@@ -74,6 +75,26 @@ def of_the_outside(gateway: str, fast_s: float = FAST_S) -> list[Group]:
     ]
 
 
+def of_traces(database: Database, fast_s: float = FAST_S) -> list[Group]:
+    """The group that sends spans, if there is an endpoint; for a thread of its own."""
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if not endpoint:
+        return []
+    if not endpoint.startswith(("http://", "https://")):
+        sys.exit(
+            f"error: OTEL_EXPORTER_OTLP_ENDPOINT is {endpoint}: not an http or https URL."
+            " Fix: http://collector:4318 in .env, the base of OTLP over HTTP."
+        )
+    # Takes 15 MiB of memory, so only who has an endpoint pays for it.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    from stack_exporter.tracing import Traces
+
+    # Twice this is less than when a group counts as stuck.
+    traces = Traces(OTLPSpanExporter(timeout=3), say)
+    return [Group("traces", fast_s, lambda: traces.look(database.ask))]
+
+
 def _number(name: str, default: int, least: int, most: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
@@ -92,7 +113,8 @@ def main() -> None:
     PlatformCollector(registry=registry)
     counted = Counted(registry, limit)
     password = Path("/run/secrets/dagster_monitoring_password")
-    database = Database(
+    connect = partial(
+        Database,
         os.environ.get("DAGSTER_POSTGRES_HOST", "postgres"),
         _number("DAGSTER_POSTGRES_PORT", 5432, 1, 65535),
         os.environ.get("DAGSTER_POSTGRES_DB", "dagster"),
@@ -100,13 +122,14 @@ def main() -> None:
         lambda: password.read_text().strip(),
     )
     fast_s = _number("METRICS_INTERVAL_S", int(FAST_S), 1, 600)
-    inside = of_database(database, counted, fast_s)
+    inside = of_database(connect(), counted, fast_s)
     others = of_the_outside(os.environ.get("WEB_GATEWAY_HOST", "web-gateway-monitoring"), fast_s)
-    registry.register(Snapshot([*inside, *others], limit))
+    traces = of_traces(connect(), fast_s)
+    registry.register(Snapshot([*inside, *others, *traces], limit))
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    for groups in (inside, others):
+    for groups in filter(None, (inside, others, traces)):
         # Daemons: one that hangs in Postgres keeps nobody from leaving.
         threading.Thread(target=work, args=(groups, stop, say), daemon=True).start()
     start_http_server(_number("METRICS_PORT", 9101, 1, 65535), registry=registry)

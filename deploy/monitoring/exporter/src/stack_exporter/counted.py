@@ -58,13 +58,26 @@ class _Feed:
                 return
 
 
+class EndedRuns:
+    """Rows of monitoring.ended_runs, from the moment of the first look on, each once."""
+
+    def __init__(self) -> None:
+        self._feed = _Feed(_ENDED_RUNS)
+
+    def new(self, ask: Ask) -> Iterator[Row]:
+        """Runs that have ended since the last look; at the first one, none."""
+        [last] = ask("SELECT event FROM monitoring.last_ids")
+        self._feed.begin(int(last["event"]))
+        yield from self._feed.new(ask)
+
+
 class Counted:
     """Counts from the moment of the first look on: counters begin at 0, as Prometheus expects."""
 
     def __init__(self, registry: CollectorRegistry, limit: int) -> None:
         self._jobs = Known(limit)
         self._instigators = Known(limit)
-        self._ended, self._finished = _Feed(_ENDED_RUNS), _Feed(_FINISHED_TICKS)
+        self._ended, self._finished = EndedRuns(), _Feed(_FINISHED_TICKS)
         job = ("location", "job")
         self._runs = Counter(
             "dagster_runs_ended", "Runs that ended.", (*job, "status"), registry=registry
@@ -109,8 +122,7 @@ class Counted:
 
     def look(self, ask: Ask) -> None:
         """Count what has ended since the last look; at the first one, nothing."""
-        [last] = ask("SELECT event, tick FROM monitoring.last_ids")
-        self._ended.begin(int(last["event"]))
+        [last] = ask("SELECT tick FROM monitoring.last_ids")
         self._finished.begin(int(last["tick"]))
         for run in self._ended.new(ask):
             self._count_run(run)
