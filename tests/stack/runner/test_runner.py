@@ -86,17 +86,24 @@ def test_what_raises_in_the_second_lane_is_a_failure(runner: ModuleType, tmp_pat
 def test_every_project_is_tested_by_one_of_the_lanes(
     runner: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tested: list[Path] = []
+    tested: list[tuple[Path, tuple[str, ...]]] = []
     monkeypatch.setattr(
-        runner.Run, "pytest", lambda _run, _name, project, *_, **__: tested.append(project)
+        runner.Run,
+        "pytest",
+        lambda _run, _name, project, *arguments, **__: tested.append((project, arguments)),
     )
     left = runner.without_engine()
     runner.second_lane(runner.Run(), (), threading.Event(), left)
     # `make soak` runs the others: tests/guides and bench/load_speed.
     names = ("tests/embedded", *runner.unit_projects())
-    expected = [REPOSITORY / each for each in names]
-    assert tested == expected
+    assert list(dict.fromkeys(project for project, _ in tested)) == [REPOSITORY / n for n in names]
     assert left == []
+    # A folder that runs apart is left out of the rest of its project, and of nothing else.
+    for name in names:
+        given = [arguments for project, arguments in tested if project == REPOSITORY / name]
+        apart = runner.APART.get(name)
+        assert given == ([(apart,), (f"--ignore={apart}",)] if apart else [()])
+        assert not apart or (REPOSITORY / name / apart).is_dir()
 
 
 def test_every_scenario_runs_in_one_session(runner: ModuleType) -> None:
