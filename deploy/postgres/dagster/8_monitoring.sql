@@ -14,7 +14,9 @@ FROM public.runs LEFT JOIN control.run_owner AS owner USING (run_id)
 WHERE runs.status IN ('QUEUED', 'NOT_STARTED', 'STARTING', 'STARTED', 'CANCELING');
 
 -- One row for each final event, with the run's way up to there: the exporter asks for a range of ids.
-CREATE OR REPLACE VIEW monitoring.ended_runs AS
+-- Made anew, because a view that is replaced keeps all its columns.
+DROP VIEW IF EXISTS monitoring.ended_runs;
+CREATE VIEW monitoring.ended_runs AS
 SELECT ends.id, ends.run_id, owner.location, runs.pipeline_name AS job,
     CASE ends.dagster_event_type WHEN 'PIPELINE_SUCCESS' THEN 'SUCCESS'
         WHEN 'PIPELINE_FAILURE' THEN 'FAILURE' ELSE 'CANCELED' END AS status,
@@ -24,7 +26,7 @@ JOIN public.runs USING (run_id)
 LEFT JOIN control.run_owner AS owner USING (run_id),
 LATERAL (
     SELECT min(at) FILTER (WHERE kind = 'PIPELINE_ENQUEUED') AS enqueued_s,
-        min(at) FILTER (WHERE kind = 'PIPELINE_DEQUEUED') AS dequeued_s,
+        -- When it is taken from the queue; Dagster 1.13.27 writes no PIPELINE_DEQUEUED.
         min(at) FILTER (WHERE kind = 'PIPELINE_STARTING') AS starting_s,
         min(at) FILTER (WHERE kind = 'PIPELINE_START') AS start_s,
         min(at) FILTER (WHERE kind = 'STEP_START') AS first_step_s,
@@ -42,8 +44,8 @@ LATERAL (
                 '(?:Starting the run in container|Handing the run to standby worker) ([0-9a-f]{12})')
                 END AS container
         FROM public.event_logs AS event WHERE event.run_id = ends.run_id
-            AND dagster_event_type IN ('PIPELINE_ENQUEUED', 'PIPELINE_DEQUEUED',
-                'PIPELINE_STARTING', 'PIPELINE_START', 'STEP_START', 'ENGINE_EVENT')
+            AND dagster_event_type IN ('PIPELINE_ENQUEUED', 'PIPELINE_STARTING',
+                'PIPELINE_START', 'STEP_START', 'ENGINE_EVENT')
     ) AS event
 ) AS way
 WHERE ends.dagster_event_type IN ('PIPELINE_SUCCESS', 'PIPELINE_FAILURE', 'PIPELINE_CANCELED');

@@ -81,6 +81,9 @@ def test_what_happened_is_there(monitored: Stack) -> None:
     is_value(monitored, f"{of_job} >= bool 1", 1)
     cold = 'dagster_run_launches_total{location="scenarios",mode="cold"} >= bool 1'
     is_value(monitored, cold, 1)
+    for latency in ("run_queue_wait", "run_launch", "run_first_step"):
+        count = f'sum(dagster_{latency}_seconds_count{{location="scenarios"}})'
+        assert ask(monitored, f"{count} >= 1"), latency
     for name in ("elt", "analytics"):
         is_value(monitored, f'dagster_location_loaded{{location="{name}"}}', 1)
         [(labels, _)] = ask(monitored, f'dagster_location_release{{location="{name}"}}')
@@ -123,11 +126,12 @@ def test_a_run_is_a_trace_with_its_id(monitored: Stack, collector: Callable[[], 
     run.wait()
 
     def sent() -> None:
-        [trace] = [line for line in collector().splitlines() if run.id.replace("-", "") in line]
+        traces = [line for line in collector().splitlines() if run.id.replace("-", "") in line]
+        assert len(traces) == 1
         for name in ("tick_job", "queue", "launch", "container", "dagster.step"):
-            assert name.encode().hex() in trace, name
+            assert name.encode().hex() in traces[0], name
         # Of which container, by the run launcher's own message.
-        assert b"container.id\x12\x0e\n\x0c".hex() in trace
+        assert b"container.id\x12\x0e\n\x0c".hex() in traces[0]
 
     until(sent, 40)
 

@@ -170,7 +170,6 @@ def execute(
     dagster: DagsterInstance, run: DagsterRun, how: str = "Starting the run in container"
 ) -> None:
     """Take a run from the queue, launch it as the run launcher says it does, and run it."""
-    report(dagster, run, DagsterEventType.PIPELINE_DEQUEUED)
     report(dagster, run, DagsterEventType.PIPELINE_STARTING)
     dagster.report_engine_event(f"{how} 0123456789ab, a copy of service 'elt'.", run)
     _execute_run_command_body(

@@ -27,6 +27,7 @@ class Endpoint:
         self.spans: list[Span] = []
         self.refuses: set[str] = set()
         self.is_away = False
+        self.comes_back_after = 0
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,6 +51,9 @@ class Endpoint:
             for scope in resource.scope_spans
             for span in scope.spans
         ]
+        if self.comes_back_after:
+            self.comes_back_after -= 1
+            return 400
         if path != "/v1/traces" or self.is_away or {s.trace_id.hex() for s in spans} & self.refuses:
             return 400
         self.spans += spans
@@ -145,6 +149,24 @@ def test_runs_wait_for_an_endpoint_that_is_away(
         assert len(endpoint.of(run.run_id)) == 5
 
 
+def test_an_endpoint_that_comes_back_during_a_look_gets_all(
+    traces: Traces,
+    endpoint: Endpoint,
+    database: Database,
+    dagster: DagsterInstance,
+    new_run: NewRun,
+    said: list[str],
+) -> None:
+    runs = [new_run("elt") for _ in range(2)]
+    for run in runs:
+        execute(dagster, run)
+    endpoint.comes_back_after = 1
+    traces.look(database.ask)
+    assert said == []
+    for run in runs:
+        assert len(endpoint.of(run.run_id)) == 5
+
+
 def test_a_run_that_is_refused_keeps_no_other_waiting(
     traces: Traces,
     endpoint: Endpoint,
@@ -164,7 +186,7 @@ def test_a_run_that_is_refused_keeps_no_other_waiting(
 
 def test_a_step_that_never_ended_ends_with_its_run(traces: Traces) -> None:
     run = {
-        **dict.fromkeys(("enqueued_s", "dequeued_s", "starting_s", "started_s", "container_s")),
+        **dict.fromkeys(("enqueued_s", "starting_s", "started_s", "container_s")),
         **{"run_id": str(uuid.uuid4()), "location": None, "job": "j", "status": "FAILURE"},
         **{"start_s": 10.0, "ended_s": 20.0, "container": None, "standby": False},
     }

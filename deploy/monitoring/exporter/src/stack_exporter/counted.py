@@ -133,13 +133,12 @@ class Counted:
         location, job = self._jobs.labels((run["location"], run["job"]))
         self._runs.labels(location, job, run["status"]).inc()
         _observe(self._duration.labels(location, job), run["started_s"], run["ended_s"])
-        _observe(self._wait.labels(location), run["enqueued_s"], run["dequeued_s"])
+        _observe(self._wait.labels(location), run["enqueued_s"], run["starting_s"])
         if run["starting_s"] is None:
             return  # It ended in the queue.
         mode = "standby" if run["standby"] else "cold"
         self._launches.labels(location, mode).inc()
-        taken = run["dequeued_s"] or run["starting_s"]
-        _observe(self._launch.labels(location, mode), taken, run["start_s"])
+        _observe(self._launch.labels(location, mode), run["starting_s"], run["start_s"])
         _observe(self._first.labels(location, mode), run["start_s"], run["first_step_s"])
 
     def _count_tick(self, tick: Row) -> None:

@@ -53,21 +53,21 @@ class Traces:
     def look(self, ask: Ask) -> Sequence[Row]:
         """Send what has ended since the last look; no rows.
 
-        Raises OSError when the endpoint does not take them: they are sent at a later look. One run
-        that is refused while the next is taken is given up, and named.
+        Raises OSError when the endpoint does not take them: they are sent at a later look. A run
+        that is refused before and after another is taken is given up, and named.
         """
         if len(self._waiting) < _WAITING:
             self._waiting.extend(self._runs.new(ask))
         refused: list[Row] = []
         while self._waiting and len(refused) < 2:
-            run = self._waiting[0]
-            spans = self.spans(run, ask(_STEPS, run["run_id"], _STEP_EVENTS))
-            self._waiting.popleft()
-            if self._endpoint.export(spans) is not SpanExportResult.SUCCESS:
+            is_taken = self._send(self._waiting[0], ask)
+            run = self._waiting.popleft()
+            if not is_taken:
                 refused.append(run)
                 continue
             for one in refused:
-                self._say(f"traces: the endpoint refuses run {one['run_id']}; it is not sent")
+                if not self._send(one, ask):
+                    self._say(f"traces: the endpoint refuses run {one['run_id']}; it is not sent")
             refused.clear()
         self._waiting.extendleft(reversed(refused))
         if refused:
@@ -75,6 +75,11 @@ class Traces:
                 f"OTEL_EXPORTER_OTLP_ENDPOINT does not take spans; {len(self._waiting)} runs wait"
             )
         return []
+
+    def _send(self, run: Row, ask: Ask) -> bool:
+        """Whether the endpoint takes it."""
+        spans = self.spans(run, ask(_STEPS, run["run_id"], _STEP_EVENTS))
+        return self._endpoint.export(spans) is SpanExportResult.SUCCESS
 
     def spans(self, run: Row, events: Sequence[Row]) -> Sequence[ReadableSpan]:
         """A run's spans: the run itself; in it queue, launch and container; in that the steps."""
@@ -92,9 +97,8 @@ class Traces:
             "dagster.run_status": run["status"],
         }
         with self._span(run["job"], begin, end, None, run["status"] == "FAILURE", about) as whole:
-            taken = run["dequeued_s"] or run["starting_s"] or run["start_s"]
-            self._add("queue", run["enqueued_s"], run["dequeued_s"], whole)
-            self._add("launch", taken, run["start_s"], whole)
+            self._add("queue", run["enqueued_s"], run["starting_s"], whole)
+            self._add("launch", run["starting_s"], run["start_s"], whole)
             container = {
                 "container.id": run["container"] or "",
                 "dagster.launch_mode": "standby" if run["standby"] else "cold",
