@@ -23,7 +23,7 @@ def _wait(connection: Any) -> None:
         reads = [connection.fileno()] if state == extensions.POLL_READ else []
         writes = [connection.fileno()] if state == extensions.POLL_WRITE else []
         if not any(select.select(reads, writes, [], ANSWER_S)):
-            connection.close()
+            # psycopg2 then closes the connection.
             raise psycopg2.OperationalError(f"Postgres has not answered for {ANSWER_S:g} s")
 
 
