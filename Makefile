@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove user user-remove sso-secret secrets-rotate audit sbom helm-values bundle unbundle dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove alert-channel alert-channel-remove alert-test alerts-check user user-remove sso-secret secrets-rotate audit sbom helm-values bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -54,6 +54,21 @@ retention-plan: ## DE Show which old runs, events and files would go, and how mu
 
 retention: ## DE Remove them now; COMPACT=1: give the disk space back, runs wait meanwhile
 	@$(TASK) retention $(CTL)/retention run $(if $(COMPACT),--compact)
+
+##@ Alerts
+
+# Names reach the shell as variables.
+alert-channel: ## D Store where alerts go, an Apprise URL; asks for it: NAME=slack, of one location: LOCATION=elt
+	@$(TASK) alert-channel $(CTL)/alerts add "$${NAME-}" "$${LOCATION-}"
+
+alert-channel-remove: ## D Remove one: NAME=slack, LOCATION=elt
+	@$(TASK) alert-channel-remove $(CTL)/alerts remove "$${NAME-}" "$${LOCATION-}"
+
+alert-test: ## D Send a test message to each channel: all, or of LOCATION=elt
+	@$(TASK) alert-test $(CTL)/alerts test "$${LOCATION-}"
+
+alerts-check: ## D Check every alerts.yaml
+	@$(TASK) alerts-check $(CTL)/alerts check
 
 ##@ Ship
 

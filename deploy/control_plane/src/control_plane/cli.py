@@ -79,6 +79,7 @@ def migrate(
             connections,
             _optional(secret_dir, "backup_password"),
             _optional(secret_dir, "dagster_monitoring_password"),
+            _optional(secret_dir, "dagster_alerts_password"),
         )
         migrate_instance(server, control_password)
         set_missing_pool_limits(server, control_password, sql_dir / "pools.toml")

@@ -20,12 +20,13 @@ CONTROL_ROLE = "dagster"
 RUN_ROLE = "dagster_run"
 BACKUP_ROLE = "backup"
 MONITORING_ROLE = "dagster_monitoring"
+ALERTS_ROLE = "dagster_alerts"
 INSTANCE_DATABASE = "dagster"
 WAREHOUSE_DATABASE = "warehouse"
 # What a location's role may hold at once: its code server, its runs and its standby workers.
 LOCATION_CONNECTIONS = 60
-# The exporter holds one; further ones are for a person who looks.
-_MONITORING_CONNECTIONS = 5
+# The exporter holds one, the alerts service two; further ones are for a person who looks.
+_WATCHER_CONNECTIONS = 5
 _START_DEADLINE_S = 60
 _LOCK_DEADLINE_S = 30
 _AS_SUPERUSER = "-- Run as the superuser"
@@ -101,6 +102,7 @@ def provision(
     connections: int = LOCATION_CONNECTIONS,
     backup_password: str | None = None,
     monitoring_password: str | None = None,
+    alerts_password: str | None = None,
 ) -> None:
     """Make roles and databases, then what each location owns in the warehouse.
 
@@ -108,7 +110,8 @@ def provision(
     ``sql_dir`` is deploy/postgres: ``warehouse/<location>.sql`` per location; one without a file
     owns a schema of its own name. ``connections``: how many a location may hold at once.
     ``backup_password``: of the role that may copy the server; None makes none.
-    Without ``monitoring_password`` the role of the metrics exporter cannot log in.
+    Without ``monitoring_password`` the role of the metrics exporter cannot log in, without
+    ``alerts_password`` that of the alerts service.
     """
     with connect(server, "postgres") as connection, connection.cursor() as cursor:
         _ensure_role(cursor, "postgres", server.password)
@@ -119,12 +122,16 @@ def provision(
             _ensure_role(cursor, BACKUP_ROLE, backup_password)
             _allow_replication(cursor)
         _ensure_role(cursor, RUN_ROLE, None)
-        _ensure_role(cursor, MONITORING_ROLE, monitoring_password)
-        cursor.execute(
-            sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
-                sql.Identifier(MONITORING_ROLE), sql.Literal(_MONITORING_CONNECTIONS)
+        for role, watcher in (
+            (MONITORING_ROLE, monitoring_password),
+            (ALERTS_ROLE, alerts_password),
+        ):
+            _ensure_role(cursor, role, watcher)
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
+                    sql.Identifier(role), sql.Literal(_WATCHER_CONNECTIONS)
+                )
             )
-        )
         for role, password in location_passwords.items():
             _ensure_role(cursor, role, password)
             cursor.execute(
@@ -142,8 +149,10 @@ def provision(
         _ensure_database(server, database, owner, location_passwords)
     with connect(server, INSTANCE_DATABASE) as connection, connection.cursor() as cursor:
         cursor.execute(
-            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                sql.Identifier(INSTANCE_DATABASE), sql.Identifier(MONITORING_ROLE)
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(
+                sql.Identifier(INSTANCE_DATABASE),
+                sql.Identifier(MONITORING_ROLE),
+                sql.Identifier(ALERTS_ROLE),
             )
         )
         for role in location_passwords:

@@ -26,7 +26,15 @@ _NO_BACKUP = (
     "it makes no backups. Instead: make down, then copy the folder .dev, which holds all data"
 )
 _NO_LOGIN = "its UI listens on loopback and has no users"
+_NO_ALERTS = (
+    "it sends no alerts. Instead: make status shows what fails, or a run failure sensor of the code"
+    " location sends messages"
+)
 INSTEAD = {
+    "alert-channel": _NO_ALERTS,
+    "alert-channel-remove": _NO_ALERTS,
+    "alert-test": _NO_ALERTS,
+    "alerts-check": _NO_ALERTS,
     "backup": _NO_BACKUP,
     "backups": _NO_BACKUP,
     "restore": "it makes no backups. Instead: make down, then put a copy of the folder .dev back",

@@ -18,7 +18,7 @@ _FORM = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 _POSTGRES = {
     *("postgres", "public", "none", "user", "current_user", "session_user", "information_schema"),
     *("template0", "template1", "dagster", "dagster_run", "warehouse", "raw", "staging", "marts"),
-    "dagster_monitoring",
+    *("dagster_monitoring", "dagster_alerts"),
 }
 _HOSTS = {"localhost", "host", "ip6", "gateway", "default", "bridge", "none"}
 _OURS = {

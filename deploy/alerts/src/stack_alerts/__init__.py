@@ -1,0 +1,1 @@
+"""Incidents of the stack, told to people."""

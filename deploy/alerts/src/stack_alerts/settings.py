@@ -1,0 +1,279 @@
+"""alerts.yaml: the stack's own, and one of each code location, which is its owners' text.
+
+A location's file is not trusted: it is read up to a size, without following links or YAML aliases,
+and a mistake in it is a line of text, never an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+)
+
+LARGEST_FILE = 64 * 1024
+STACK = ""
+"""In the place of a location's name: the stack's own."""
+OF_RUNS = ("RunFailed", "RunLong")
+OF_THE_SERVICE = ("PostgresAway", "PrometheusAway", "AlertsFile")
+# What this service sees by itself, with a cause.
+INSTEAD_OF = {"JobFailing": "RunFailed", "DatabaseAway": "PostgresAway"}
+
+Severity = Literal["info", "warning", "critical"]
+SEVERITIES = ("info", "warning", "critical")
+_Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]+$")]
+_Patterns = Annotated[list[_Line], Field(max_length=100)]
+
+
+class SettingsError(Exception):
+    """What is wrong in a file: the file, the line, the value and the fix."""
+
+
+def _minutes(value: Any) -> Any:
+    # YAML 1.1 reads 22:00 without quotes as a number of base 60: minutes.
+    if type(value) is int and 0 <= value < 24 * 60:
+        return time(*divmod(value, 60))
+    return value
+
+
+def _of_no_zone(value: time) -> time:
+    if value.tzinfo or value.second:
+        raise ValueError("a time such as 22:00, whose zone is in time_zone")
+    return value
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ValueError("no time zone has this name, which is one such as Europe/Berlin") from None
+    return name
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Time = Annotated[time, BeforeValidator(_minutes), AfterValidator(_of_no_zone)]
+
+
+class Rule(_Strict):
+    """Of one condition: another severity, and the jobs and assets that it is about."""
+
+    severity: Severity | None = None
+    jobs: _Patterns = ["*"]
+    assets: _Patterns = ["*"]
+
+
+class RunLong(Rule):
+    """A run is long above ``factor`` times the median of its job, and these minutes."""
+
+    factor: float = Field(3, gt=1, le=1000)
+    at_least_minutes: float = Field(10, ge=1, le=10_000)
+
+
+class QuietHours(_Strict):
+    """When only what is critical is told."""
+
+    begin: _Time = Field(alias="from")
+    end: _Time = Field(alias="to")
+    time_zone: Annotated[str, Field(max_length=64), AfterValidator(_zone)] = "UTC"
+
+    def contain(self, moment: datetime) -> bool:
+        """Whether they are at this moment; they may go over midnight."""
+        now = moment.astimezone(ZoneInfo(self.time_zone)).time()
+        if self.begin <= self.end:
+            return self.begin <= now < self.end
+        return now >= self.begin or now < self.end
+
+
+class Settings(_Strict):
+    """One alerts.yaml. Without ``channels`` all that were stored for it are used."""
+
+    owner: _Line
+    channels: Annotated[list[_Line], Field(max_length=20)] | None = None
+    severity: Severity = "info"
+    quiet_hours: QuietHours | None = None
+    reminder_hours: float = Field(24, ge=1, le=24 * 30)
+    conditions: Any = None
+
+    def rule(self, name: str) -> Rule | None:
+        """Of a condition; None: it is turned off."""
+        default = RunLong() if name == "RunLong" else Rule()
+        rule: Rule | None = getattr(self.conditions, name, default)
+        return rule
+
+    def wants(self, name: str, job: str, asset: str) -> bool:
+        """Whether it asks for this condition of this job or asset; empty: of none."""
+        rule = self.rule(name)
+        return rule is not None and all(
+            not text or any(fnmatchcase(text, pattern) for pattern in patterns)
+            for text, patterns in ((job, rule.jobs), (asset, rule.assets))
+        )
+
+
+@lru_cache
+def _model(conditions: tuple[str, ...]) -> type[Settings]:
+    def rule(name: str) -> Any:
+        kind = RunLong if name == "RunLong" else Rule
+        turned_off = BeforeValidator(lambda value: None if value is False else value)
+        return (Annotated[kind | None, turned_off], kind())
+
+    fields: dict[str, Any] = {name: rule(name) for name in conditions}
+    known = create_model("Conditions", __base__=_Strict, **fields)
+    return create_model("Settings", __base__=Settings, conditions=(known, known()))
+
+
+def parse(text: str, name: str, conditions: Collection[str], channels: Collection[str]) -> Settings:
+    """Read a file's text; ``name`` is shown. Raises SettingsError with all that is wrong."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise SettingsError(f"{name} has a YAML alias (*name). Fix: write the value out")
+        node = yaml.compose(text, yaml.SafeLoader)
+        found = _model(tuple(conditions)).model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "it cannot be read"
+        raise SettingsError(f"{name}{line} is not YAML: {what}. Fix: correct it") from None
+    except RecursionError:
+        raise SettingsError(f"{name} is nested too deeply. Fix: see docs/alerts.md") from None
+    except ValidationError as error:
+        lines = [_described(name, node, each) for each in error.errors()[:10]]
+        raise SettingsError("\n".join(lines)) from None
+    for index, channel in enumerate(found.channels or ()):
+        if channel not in channels:
+            line = _line(node, ("channels", index))
+            known = ", ".join(sorted(channels)) or "none"
+            raise SettingsError(
+                f"{name}:{line}: channels: {_shown(channel)} is not a channel of its own; there"
+                f" are: {known}. Fix: make alert-channel NAME={_shown(channel)[1:-1]}, or another"
+                " name"
+            )
+    return found
+
+
+def _described(name: str, node: Any, error: Any) -> str:
+    key = ".".join(map(str, error["loc"])) or "the file"
+    if error["type"] == "extra_forbidden":
+        what, fix = "an unknown key", "remove it; docs/alerts.md lists the keys"
+    else:
+        message = error["msg"].removeprefix("Value error, ")
+        what, fix = f"{_shown(error['input'])}: {message}", "change it; see docs/alerts.md"
+    return f"{name}:{_line(node, error['loc'])}: {key}: {what}. Fix: {fix}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _line(node: Any, keys: tuple[int | str, ...]) -> int:
+    """Where the deepest of the nested keys is that the text has."""
+    line = node.start_mark.line if node else 0
+    for key in keys:
+        if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            node = node.value[key]
+            line = node.start_mark.line
+        elif isinstance(node, yaml.MappingNode):
+            found = [pair for pair in node.value if pair[0].value == str(key)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line, found[0][1]
+    return int(line) + 1
+
+
+def read(path: Path, name: str) -> str | None:
+    """A file's text, None where there is none. Raises SettingsError for what is no plain file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingsError(
+            f"{name} cannot be read: {error.strerror}. Fix: make it a plain file that everybody"
+            " may read"
+        ) from None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SettingsError(f"{name} is not a plain file. Fix: make it one")
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise SettingsError(f"{name} is larger than {LARGEST_FILE} bytes. Fix: shorten it")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise SettingsError(f"{name} is not UTF-8. Fix: save it as UTF-8") from None
+
+
+@dataclass(frozen=True)
+class Files:
+    """All that was read. ``problems``: of a location whose file is not used, why."""
+
+    stack: Settings
+    locations: Mapping[str, Settings] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    def audience(self, location: str) -> str:
+        """Who is told of what happens to a location: itself, or STACK."""
+        return location if location in self.locations else STACK
+
+    def of(self, audience: str) -> Settings:
+        """An audience's settings."""
+        return self.locations.get(audience, self.stack)
+
+
+def rule_names(rules: Path) -> tuple[str, ...]:
+    """The conditions that a file may name: Prometheus' rules and our own."""
+    groups = yaml.safe_load(rules.read_text())["groups"]
+    names = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    seen_here = (*OF_RUNS, *OF_THE_SERVICE)
+    return tuple(name for name in (*names, *seen_here) if name not in INSTEAD_OF)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where files are, and how to learn the channels of an audience."""
+
+    stack: Path
+    locations: Path
+    rules: Path
+
+    def load(self, channels: Mapping[str, Collection[str]]) -> Files:
+        """Read all. Raises SettingsError for the stack's own file alone."""
+        conditions = rule_names(self.rules)
+        name = "deploy/alerts/alerts.yaml"
+        text = read(self.stack, name)
+        if text is None:
+            raise SettingsError(f"{name} is missing. Fix: git checkout {name}")
+        stack = parse(text, name, conditions, channels.get(STACK, ()))
+        found, problems = {}, {}
+        folders = sorted(self.locations.iterdir()) if self.locations.is_dir() else []
+        for folder in (each for each in folders if each.is_dir() and not each.is_symlink()):
+            name = f"code_locations/{folder.name}/alerts.yaml"
+            try:
+                text = read(folder / "alerts.yaml", name)
+                if text is not None:
+                    found[folder.name] = parse(
+                        text, name, conditions, channels.get(folder.name, ())
+                    )
+            except SettingsError as error:
+                problems[folder.name] = str(error)
+        return Files(stack, found, problems)
