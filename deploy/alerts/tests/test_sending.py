@@ -16,8 +16,11 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from click.testing import Result
 from conftest import RULES, Folder, NewRun, Postgres, Prometheus, Receiver
+from typer.testing import CliRunner
 
+from stack_alerts.__main__ import app
 from stack_alerts.outage import Outage
 from stack_alerts.sending import Sender, failing, pause
 from stack_alerts.settings import Settings
@@ -66,14 +69,8 @@ def service(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stack_alerts", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+def run(environment: dict[str, str], *arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, env=environment)
 
 
 def test_killed_within_the_call_it_sends_again_and_says_so(
@@ -240,12 +237,12 @@ def test_each_channel_is_tested_and_named(
 ) -> None:
     folder.channel(receiver.url("elt"), "own", "elt")
     done = run(environment, "test")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines() == ["the stack: hook: taken", "elt: own: taken"]
     folder.channel("json://user:hunter2@127.0.0.1:9/abcdef", "own", "elt")
     folder.channel("nonsense://hunter2", "odd", "elt")
     done = run(environment, "test", "--location=elt")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "elt: own: FAILED: " in done.stdout and "elt: odd: FAILED: " in done.stdout
     assert "error: 2 of 2 channels failed" in done.stderr and "Fix: " in done.stderr
     assert "hunter2" not in done.stdout + done.stderr and "abcdef" not in done.stdout + done.stderr
@@ -255,14 +252,14 @@ def test_each_channel_is_tested_and_named(
 def test_check_and_start_name_file_line_value_and_fix(
     environment: dict[str, str], folder: Folder
 ) -> None:
-    assert run(environment, "check").returncode == 0
+    assert run(environment, "check").exit_code == 0
     folder.write("owner: Team\nchannels: [hook]\n", "elt")
     done = run(environment, "check")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.exit_code == 1 and "Traceback" not in done.stderr
     assert "error: code_locations/elt/alerts.yaml:2: channels: 'hook' is not" in done.stderr
     folder.write("owner: Platform\nseverity: loud\n")
     done = run(environment, "serve")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.exit_code == 1 and "Traceback" not in done.stderr
     assert "error: deploy/alerts/alerts.yaml:2: severity: 'loud': " in done.stderr
 
 

@@ -55,7 +55,7 @@ class Channels:
 def send(url: str, kind: str, title: str, body: str) -> str:
     """Send to one URL, as above. A message that a service finds too long is cut."""
     service = apprise.Apprise(asset=_ASSET)
-    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as log:
+    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as log:  # type: ignore[no-untyped-call]
         try:
             if not service.add(url):
                 return "what is stored is not a URL that Apprise knows"

@@ -43,9 +43,11 @@ class Database:
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            with self._connection, self._connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            with self._connection.cursor(cursor_factory=RealDictCursor) as cursor:
                 yield cursor
-        except psycopg2.Error:
+            self._connection.commit()
+        except BaseException:
+            # That ends the transaction, too, and never waits for an answer.
             self.close()
             raise
 

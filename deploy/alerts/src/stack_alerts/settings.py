@@ -28,7 +28,9 @@ from pydantic import (
     create_model,
 )
 
-LARGEST_FILE = 64 * 1024
+LARGEST_FILE = 16 * 1024
+# PyYAML takes quadratic time for what is nested; these files have four levels.
+_DEEPEST = 20
 STACK = ""
 """In the place of a location's name: the stack's own."""
 OF_RUNS = ("RunFailed", "RunLong")
@@ -85,8 +87,8 @@ class Rule(_Strict):
 class RunLong(Rule):
     """A run is long above ``factor`` times the median of its job, and these minutes."""
 
-    factor: float = Field(3, gt=1, le=1000)
-    at_least_minutes: float = Field(10, ge=1, le=10_000)
+    factor: Annotated[float, Field(gt=1, le=1000)] = 3
+    at_least_minutes: Annotated[float, Field(ge=1, le=10_000)] = 10
 
 
 class QuietHours(_Strict):
@@ -111,7 +113,7 @@ class Settings(_Strict):
     channels: Annotated[list[_Line], Field(max_length=20)] | None = None
     severity: Severity = "info"
     quiet_hours: QuietHours | None = None
-    reminder_hours: float = Field(24, ge=1, le=24 * 30)
+    reminder_hours: Annotated[float, Field(ge=1, le=24 * 30)] = 24
     conditions: Any = None
 
     def rule(self, name: str) -> Rule | None:
@@ -143,31 +145,57 @@ def _model(conditions: tuple[str, ...]) -> type[Settings]:
 
 def parse(text: str, name: str, conditions: Collection[str], channels: Collection[str]) -> Settings:
     """Read a file's text; ``name`` is shown. Raises SettingsError with all that is wrong."""
+    found = _parsed(text, name, tuple(conditions), tuple(sorted(channels)))
+    if isinstance(found, str):
+        raise SettingsError(found)
+    return found
+
+
+@lru_cache
+def _parsed(
+    text: str, name: str, conditions: tuple[str, ...], channels: tuple[str, ...]
+) -> Settings | str:
+    """The same once for each text, as files are read at each look; or what is wrong."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise SettingsError(f"{name} has a YAML alias (*name). Fix: write the value out")
+        return _read(text, name, conditions, channels)
+    except SettingsError as error:
+        return str(error)
+
+
+def _read(text: str, name: str, conditions: tuple[str, ...], channels: tuple[str, ...]) -> Settings:
+    try:
+        _check_events(name, text)
         node = yaml.compose(text, yaml.SafeLoader)
-        found = _model(tuple(conditions)).model_validate(yaml.safe_load(text))
+        found = _model(conditions).model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or "it cannot be read"
         raise SettingsError(f"{name}{line} is not YAML: {what}. Fix: correct it") from None
-    except RecursionError:
-        raise SettingsError(f"{name} is nested too deeply. Fix: see docs/alerts.md") from None
     except ValidationError as error:
         lines = [_described(name, node, each) for each in error.errors()[:10]]
         raise SettingsError("\n".join(lines)) from None
     for index, channel in enumerate(found.channels or ()):
         if channel not in channels:
-            line = _line(node, ("channels", index))
-            known = ", ".join(sorted(channels)) or "none"
+            at = _line(node, ("channels", index))
+            known = ", ".join(channels) or "none"
             raise SettingsError(
-                f"{name}:{line}: channels: {_shown(channel)} is not a channel of its own; there"
+                f"{name}:{at}: channels: {_shown(channel)} is not a channel of its own; there"
                 f" are: {known}. Fix: make alert-channel NAME={_shown(channel)[1:-1]}, or another"
                 " name"
             )
     return found
+
+
+def _check_events(name: str, text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise SettingsError(f"{name} has a YAML alias (*name). Fix: write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise SettingsError(f"{name} is nested too deeply. Fix: see docs/alerts.md")
 
 
 def _described(name: str, node: Any, error: Any) -> str:
@@ -201,7 +229,7 @@ def _line(node: Any, keys: tuple[int | str, ...]) -> int:
 
 
 def read(path: Path, name: str) -> str | None:
-    """A file's text, None where there is none. Raises SettingsError for what is no plain file."""
+    """A file's text, None where there is none. Raises SettingsError for anything but a plain file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
