@@ -14,7 +14,7 @@ FROM public.runs LEFT JOIN control.run_owner AS owner USING (run_id)
 WHERE runs.status IN ('QUEUED', 'NOT_STARTED', 'STARTING', 'STARTED', 'CANCELING');
 
 -- One row for each final event, with the run's way up to there: the exporter asks for a range of ids.
--- Made anew, because a view that is replaced keeps all its columns.
+-- Re-created, because a view that is replaced keeps all its columns.
 DROP VIEW IF EXISTS monitoring.ended_runs;
 CREATE VIEW monitoring.ended_runs AS
 SELECT ends.id, ends.run_id, owner.location, runs.pipeline_name AS job,

@@ -229,7 +229,7 @@ def _line(node: Any, keys: tuple[int | str, ...]) -> int:
 
 
 def read(path: Path, name: str) -> str | None:
-    """A file's text, None where there is none. Raises SettingsError for anything but a plain file."""
+    """A file's text, None without one. Raises SettingsError for anything but a plain file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
