@@ -36,7 +36,7 @@ def until(check: Callable[[], bool], seconds: float = 15) -> None:
     ends = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def environment(
         "ALERTS_LOCATIONS": str(folder.path / "code_locations"),
         "ALERTS_RULES": str(RULES),
         "ALERTS_STATE": str(folder.path / "state"),
-        "ALERTS_INTERVAL_S": "0.2",
+        "ALERTS_INTERVAL_S": "0.5",
         "PROMETHEUS_URL": f"http://127.0.0.1:{prometheus.port}",
     }
 
