@@ -82,8 +82,8 @@ def test_what_happened_is_there(monitored: Stack) -> None:
     cold = 'dagster_run_launches_total{location="scenarios",mode="cold"} >= bool 1'
     is_value(monitored, cold, 1)
     for latency in ("run_queue_wait", "run_launch", "run_first_step"):
-        count = f'sum(dagster_{latency}_seconds_count{{location="scenarios"}})'
-        assert ask(monitored, f"{count} >= 1"), latency
+        counted = f'sum(dagster_{latency}_seconds_count{{location="scenarios"}})'
+        assert ask(monitored, f"{counted} >= 1"), latency
     for name in ("elt", "analytics"):
         is_value(monitored, f'dagster_location_loaded{{location="{name}"}}', 1)
         [(labels, _)] = ask(monitored, f'dagster_location_release{{location="{name}"}}')
