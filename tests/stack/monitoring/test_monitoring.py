@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -37,12 +37,19 @@ def monitored(stack: Stack) -> Iterator[Stack]:
     file.write_text(given.replace(": 15s", ": 2s").replace(": 10s", ": 2s"))
     try:
         stack.compose("build", "--quiet", "exporter")
+        # An endpoint of OTLP over HTTP; its log is what it got, in hexadecimal digits.
+        network = ("--network", f"{stack.project}_monitoring", "--network-alias=collector")
+        image = f"{stack.project}/exporter:live"
+        command = ("docker", "run", "--detach", f"--name={stack.project}-collector", *network)
+        stack.compose("up", "--detach", "--no-deps", "--wait", "web_gateway")
+        stack.run(*command, image, "python", "-uc", COLLECTOR)
         stack.compose("up", "--detach", "--no-deps", "--wait", *SERVICES)
         until(lambda: is_value(stack, 'dagster_exporter_group_up{group="counted"}', 1), 60)
         yield stack
     finally:
         file.write_text(given)
         stack.compose("rm", "--stop", "--force", "exporter", "prometheus")
+        stack.run("docker", "rm", "--force", f"{stack.project}-collector", check=False)
         # Else the next one takes the last values for its own, for five minutes.
         stack.run("docker", "volume", "rm", "--force", f"{stack.project}_prometheus")
         stack.settings.clear()
@@ -107,26 +114,13 @@ def is_more(stack: Stack, query: str, than: float) -> None:
     assert value > than
 
 
-@pytest.fixture
-def collector(monitored: Stack) -> Iterator[Callable[[], str]]:
-    """An endpoint of OTLP over HTTP; all that it got, in hexadecimal digits."""
-    image = monitored.inspect(monitored.container("exporter"))["Image"]
-    name = f"{monitored.project}-collector"
-    network = ("--network", f"{monitored.project}_monitoring", "--network-alias", "collector")
-    command = ("docker", "run", "--detach", f"--name={name}", *network, image, "python", "-uc")
-    monitored.run(*command, COLLECTOR)
-    try:
-        yield lambda: monitored.run("docker", "logs", name)
-    finally:
-        monitored.run("docker", "rm", "--force", name)
-
-
-def test_a_run_is_a_trace_with_its_id(monitored: Stack, collector: Callable[[], str]) -> None:
+def test_a_run_is_a_trace_with_its_id(monitored: Stack) -> None:
     run = launch(monitored, "scenarios", "tick_job")
     run.wait()
 
     def sent() -> None:
-        traces = [line for line in collector().splitlines() if run.id.replace("-", "") in line]
+        got = monitored.run("docker", "logs", f"{monitored.project}-collector").splitlines()
+        traces = [line for line in got if run.id.replace("-", "") in line]
         assert len(traces) == 1
         for name in ("tick_job", "queue", "launch", "container", "dagster.step"):
             assert name.encode().hex() in traces[0], name
