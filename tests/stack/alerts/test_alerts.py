@@ -9,8 +9,9 @@ import pytest
 
 from harness import Stack, until
 from runs import launch
+from watchers import watching
 
-SERVICES = ("exporter", "prometheus", "web_gateway")
+SERVICES = ("alerts", "exporter", "prometheus")
 RECEIVER = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -26,51 +27,27 @@ http.server.HTTPServer(("", 8000), Handler).serve_forever()
 
 @pytest.fixture(scope="module")
 def alerted(stack: Stack) -> Iterator[Stack]:
-    """The stack with the profile, a receiver, and shorter intervals."""
-    folder = stack.folder / "deploy/monitoring/prometheus"
-    given = {path: path.read_text() for path in folder.glob("*.yml")}
-    settings = dict(stack.settings)
-    stack.settings |= {
-        "COMPOSE_PROFILES": "ready,alerts",
-        "METRICS_INTERVAL_S": "2",
-        "ALERTS_INTERVAL_S": "2",
-    }
-    shorter = given[folder / "prometheus.yml"].replace(": 15s", ": 2s").replace(": 10s", ": 2s")
-    (folder / "prometheus.yml").write_text(shorter)
-    # Heartbeats are 30 s apart.
-    sooner = given[folder / "alerts.yml"].replace("time() - 120\n        for: 30s", "time() - 40")
-    assert sooner != given[folder / "alerts.yml"]
-    (folder / "alerts.yml").write_text(sooner)
+    """The stack with the profile, and a receiver with a channel to it."""
     name = f"{stack.project}-receiver"
-    try:
-        stack.compose("build", "--quiet", "exporter", "alerts")
-        # A container of ours beside the stack, in the network to the outside.
-        stack.run(
-            *("docker", "run", "--detach", f"--name={name}", "--network-alias=receiver"),
-            *(f"--network={stack.project}_outside", f"{stack.project}/alerts:live"),
-            *("python", "-c", RECEIVER),
-        )
-        stack.compose(
-            *("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "secrets", "-c"),
-            "mkdir -p /secrets/alerts/stack && cd /secrets/alerts/stack"
-            " && printf %s json://receiver:8000/marker-of-the-channel >hook && chmod 444 hook",
-        )
-        stack.compose("up", "--detach", "--no-deps", "--wait", *SERVICES, "alerts")
-        yield stack
-    finally:
-        for path, text in given.items():
-            path.write_text(text)
-        stack.compose("rm", "--stop", "--force", "alerts", "exporter", "prometheus")
-        stack.run("docker", "rm", "--force", name)
-        for volume in ("prometheus", "alerts"):
-            stack.run("docker", "volume", "rm", "--force", f"{stack.project}_{volume}")
-        stack.compose(
-            *("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm", "secrets"),
-            *("-rf", "/secrets/alerts/stack"),
-        )
-        stack.settings.clear()
-        stack.settings.update(settings)
-        stack.compose("up", "--detach", "--no-deps", "--wait", "web_gateway")
+    secrets = ("run", "--rm", "--no-deps", "-T", "--entrypoint")
+    with watching(stack, "alerts", *SERVICES, ALERTS_INTERVAL_S="2"):
+        try:
+            # A container of ours beside the stack, in the network to the outside.
+            stack.run(
+                *("docker", "run", "--detach", f"--name={name}", "--network-alias=receiver"),
+                *(f"--network={stack.project}_outside", f"{stack.project}/alerts:live"),
+                *("python", "-c", RECEIVER),
+            )
+            stack.compose(
+                *(*secrets, "sh", "secrets", "-c"),
+                "mkdir -p /secrets/alerts/stack && cd /secrets/alerts/stack"
+                " && printf %s json://receiver:8000/marker-of-the-channel >hook && chmod 444 hook",
+            )
+            stack.compose("up", "--detach", "--no-deps", "--wait", *SERVICES, "web_gateway")
+            yield stack
+        finally:
+            stack.run("docker", "rm", "--force", name, check=False)
+            stack.compose(*secrets, "rm", "secrets", "-rf", "/secrets/alerts/stack")
 
 
 def messages(stack: Stack, about: str) -> list[dict[str, str]]:

@@ -9,8 +9,9 @@ import pytest
 
 from harness import Stack, until
 from runs import launch
+from watchers import watching
 
-SERVICES = ("exporter", "prometheus", "web_gateway")
+SERVICES = ("exporter", "prometheus")
 COLLECTOR = """
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -24,37 +25,24 @@ http.server.HTTPServer(("", 4318), Handler).serve_forever()
 
 @pytest.fixture(scope="module")
 def monitored(stack: Stack) -> Iterator[Stack]:
-    """The stack with the profile, without Grafana, whose image cannot be had everywhere.
-
-    Intervals are shorter: METRICS_INTERVAL_S, and the first lines of prometheus.yml.
-    """
-    file = stack.folder / "deploy/monitoring/prometheus/prometheus.yml"
-    given, settings = file.read_text(), dict(stack.settings)
-    stack.settings |= {
-        **{"COMPOSE_PROFILES": "ready,monitoring", "METRICS_INTERVAL_S": "2"},
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
-    }
-    file.write_text(given.replace(": 15s", ": 2s").replace(": 10s", ": 2s"))
-    try:
-        stack.compose("build", "--quiet", "exporter")
-        # An endpoint of OTLP over HTTP; its log is what it got, in hexadecimal digits.
-        network = ("--network", f"{stack.project}_monitoring", "--network-alias=collector")
-        image = f"{stack.project}/exporter:live"
-        command = ("docker", "run", "--detach", f"--name={stack.project}-collector", *network)
-        stack.compose("up", "--detach", "--no-deps", "--wait", "web_gateway")
-        stack.run(*command, image, "python", "-uc", COLLECTOR)
-        stack.compose("up", "--detach", "--no-deps", "--wait", *SERVICES)
-        until(lambda: is_value(stack, 'dagster_exporter_group_up{group="counted"}', 1), 60)
-        yield stack
-    finally:
-        file.write_text(given)
-        stack.compose("rm", "--stop", "--force", "exporter", "prometheus")
-        stack.run("docker", "rm", "--force", f"{stack.project}-collector", check=False)
-        # Else the next one takes the last values for its own, for five minutes.
-        stack.run("docker", "volume", "rm", "--force", f"{stack.project}_prometheus")
-        stack.settings.clear()
-        stack.settings.update(settings)
-        stack.compose("up", "--detach", "--no-deps", "--wait", "web_gateway")
+    """The stack with the profile, without Grafana, whose image cannot be had everywhere."""
+    name = f"{stack.project}-collector"
+    endpoint = "http://collector:4318"
+    with watching(stack, "monitoring", *SERVICES, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint):
+        try:
+            # It makes the network of the collector, which is there before the exporter.
+            stack.compose("up", "--detach", "--no-deps", "--wait", "web_gateway")
+            # An endpoint of OTLP over HTTP; its log is what it got, in hexadecimal digits.
+            stack.run(
+                *("docker", "run", "--detach", f"--name={name}", "--network-alias=collector"),
+                *(f"--network={stack.project}_monitoring", f"{stack.project}/exporter:live"),
+                *("python", "-uc", COLLECTOR),
+            )
+            stack.compose("up", "--detach", "--no-deps", "--wait", *SERVICES)
+            until(lambda: is_value(stack, 'dagster_exporter_group_up{group="counted"}', 1), 60)
+            yield stack
+        finally:
+            stack.run("docker", "rm", "--force", name, check=False)
 
 
 def ask(stack: Stack, query: str) -> list[tuple[dict[str, str], float]]:
