@@ -14,7 +14,7 @@ import pytest
 
 from stack_alerts.channels import Channels
 from stack_alerts.database import Database
-from stack_alerts.settings import Places
+from stack_alerts.files import Places
 from stack_postgres import PASSWORD, Postgres, migrated
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, RULES, Folder
-from stack_alerts.settings import LARGEST_FILE, SettingsError, parse, rule_names
+from stack_alerts.files import LARGEST_FILE, rule_names
+from stack_alerts.settings import SettingsError, parse
 
 NAMES = rule_names(RULES)
 

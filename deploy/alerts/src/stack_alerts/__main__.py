@@ -16,9 +16,10 @@ import typer
 
 from stack_alerts.channels import Channels, shown
 from stack_alerts.database import Database
+from stack_alerts.files import Places
 from stack_alerts.outage import Outage
 from stack_alerts.sending import Sender, failing
-from stack_alerts.settings import STACK, Places, SettingsError
+from stack_alerts.settings import STACK, SettingsError
 from stack_alerts.watching import EVERY_S, Watch
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)

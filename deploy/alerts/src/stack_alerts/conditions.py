@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import httpx
 
+from stack_alerts.files import Files
 from stack_alerts.messages import shortened
-from stack_alerts.settings import INSTEAD_OF, STACK, Files, RunLong
+from stack_alerts.settings import INSTEAD_OF, STACK, RunLong
 
 # Fewer successes say little of what a job used to take.
 _SUCCESSES = 5

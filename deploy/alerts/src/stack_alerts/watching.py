@@ -15,9 +15,10 @@ from stack_alerts import conditions
 from stack_alerts.channels import Channels
 from stack_alerts.conditions import Condition, PrometheusError
 from stack_alerts.database import Database
+from stack_alerts.files import Files, Places
 from stack_alerts.messages import MOST, WINDOW, Incident, Message, at_least, plan
 from stack_alerts.outage import Outage
-from stack_alerts.settings import Files, Places, SettingsError
+from stack_alerts.settings import SettingsError
 
 EVERY_S = 15.0
 # A condition that was gone for less is the same incident when it comes back: Prometheus forgets
