@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stackctl import backup_cli
-from stackctl.backup_cli import Backups
+from stackctl.backups import Backups
 from stackctl.stack import Stack
 
 CONFIG: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from stackctl import backup_cli, bundle, image_cli, rotation, sbom, ship_cli, watch_cli
+from stackctl import backup_cli, bundle, image_cli, restore_cli, rotation, sbom, ship_cli, watch_cli
 from stackctl.console import complain
 from stackctl.doctor.cli import doctor
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
@@ -35,7 +35,7 @@ for command in (
     sbom.sbom,
     bundle.bundle,
     backup_cli.backup,
-    backup_cli.restore,
+    restore_cli.restore,
     backup_cli.rehearse,
     doctor,
     helm_values,
