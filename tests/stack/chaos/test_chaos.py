@@ -15,7 +15,7 @@ import pytest
 from harness import FULL, Stack, until
 from runs import Run, launch
 
-CRASHES = 100 if FULL else 10
+CRASHES = 100 if FULL else 15
 LAUNCH_EVERY_S = 2 if FULL else 4
 # Which crash comes when is repeated by its seed, as far as the machine does the same.
 SEEDS = (1, 2, 3) if FULL else (1,)

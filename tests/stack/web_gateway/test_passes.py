@@ -96,7 +96,7 @@ def test_what_is_folded_or_ends_in_bare_line_feeds_reaches_the_webserver_in_one_
     gateway: Gateway,
 ) -> None:
     """HAProxy rewrites each request, so there is nothing to read in two ways."""
-    # By a name of its own: lines of earlier requests may come late, and HAProxy's clock is not ours.
+    # By a name of its own: lines of earlier requests may come late, and their time is HAProxy's.
     operation = f"Folded{uuid4().hex}"
     body = json.dumps({"operationName": operation, "query": f"query {operation} {{ version }}"})
     head = "POST /graphql HTTP/1.1\nHost: localhost\nX: a\n b\nContent-Type: application/json\n"
