@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from click.testing import Result
+from psycopg2 import OperationalError
 from typer.testing import CliRunner
 
 from conftest import RULES, Folder, NewRun, Prometheus, Receiver
@@ -192,15 +193,15 @@ def test_postgres_away_is_told_once_and_its_end_once(
     def away() -> Outage:
         return Outage(outage, folder.channels, print, "http://ui", timedelta(0))
 
-    away().go_on("connection refused\npassword hunter2", settings)
-    away().go_on("connection refused", settings)
+    away().go_on(OperationalError("connection refused\npassword hunter2"), settings)
+    away().go_on(OperationalError("connection refused"), settings)
     assert len(receiver.got) == 1 and "Postgres does not answer" in receiver.titles[0]
     assert "hunter2" not in receiver.got[0]["message"]
     # A process that was killed within the call.
     state = json.loads(outage.read_text())
     state["channels"]["hook"]["state"] = "claimed"
     outage.write_text(json.dumps(state))
-    away().go_on("connection refused", settings)
+    away().go_on(OperationalError("connection refused"), settings)
     assert receiver.titles[1].startswith("(possibly repeated) CRITICAL")
     left = outage.read_text()
     with service(environment):

@@ -176,6 +176,23 @@ def test_prometheus_away_for_long_is_an_incident(
     assert receiver.titles[1].startswith("OVER the stack: Prometheus")
 
 
+def test_what_postgres_refuses_is_not_told_as_its_absence(
+    round_: Round, watch: Watch, postgres: Postgres, receiver: Receiver
+) -> None:
+    watch.outage.after = timedelta(0)
+    postgres.run("REVOKE SELECT ON alerts.running_run FROM dagster_alerts")
+    try:
+        watch.look()
+        watch.look()
+    finally:
+        postgres.run("GRANT SELECT ON alerts.running_run TO dagster_alerts")
+    title = "the stack: Postgres refuses what alerts asks of it, so no other alert can be told"
+    assert receiver.titles == [f"CRITICAL {title}"]
+    assert "permission denied" in receiver.got[0]["message"]
+    round_()
+    assert receiver.titles[1:] == [f"OVER {title}"]
+
+
 def test_a_location_is_told_itself_and_no_other(
     round_: Round, folder: Folder, new_run: NewRun, receiver: Receiver, prometheus: Prometheus
 ) -> None:

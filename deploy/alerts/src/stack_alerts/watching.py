@@ -52,7 +52,7 @@ class Watch:
         self.files = self.places.load(self.channels.names())
 
     def look(self) -> None:
-        """Once; that Postgres is away is said by other means, and nothing else is then."""
+        """Once; when Postgres is away or of no use, that is said by other means, and nothing else."""
         files = self._read_files()
         found, pending, is_known = self._ask_prometheus(files)
         try:
@@ -61,7 +61,7 @@ class Watch:
                 self._record(cursor, files, found, pending, is_known)
             self.outage.forget()
         except psycopg2.Error as error:
-            self.outage.go_on(str(error), files.stack)
+            self.outage.go_on(error, files.stack)
 
     def _read_files(self) -> Files:
         """The last good ones, where the stack's own is broken now."""
