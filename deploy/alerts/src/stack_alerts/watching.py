@@ -52,7 +52,7 @@ class Watch:
         self.files = self.places.load(self.channels.names())
 
     def look(self) -> None:
-        """Once; when Postgres is away or of no use, that is said by other means, and nothing else."""
+        """Once; when Postgres is away or of no use, that alone is told, and by other means."""
         files = self._read_files()
         found, pending, is_known = self._ask_prometheus(files)
         try:
