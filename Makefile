@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups restore restore-rehearse build deploy rollback releases diff watch location location-remove alert-channel alert-channel-remove alert-test alerts-check user user-remove sso-secret secrets-rotate audit sbom helm-values bundle unbundle dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups backup-repository backup-copies backup-fetch restore restore-rehearse build deploy rollback releases diff watch location location-remove alert-channel alert-channel-remove alert-test alerts-check user user-remove sso-secret secrets-rotate audit sbom helm-values bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -129,6 +129,15 @@ backups: ## D List the backups, and what the last one and the last rehearsed res
 
 restore: ## D Restore the databases: AT=time (UTC), BACKUP=id, INTO=new project; UNDO=volume
 	@$(TASK) restore $(CTL)/stackctl restore --at="$${AT-}" --backup="$${BACKUP-}" --into="$${INTO-}" --undo="$${UNDO-}" $(if $(YES),--yes)
+
+backup-repository: ## D Open or make the encrypted repository elsewhere (BACKUP_REPOSITORY); asks for its password
+	@$(TASK) backup-repository $(CTL)/offsite open "$${VARIABLES-}"
+
+backup-copies: ## D List the copies that it holds
+	@$(TASK) backup-copies $(CTL)/offsite list
+
+backup-fetch: ## D Bring the backups back from it, on a machine that has none: COPY=id
+	@$(TASK) backup-fetch $(CTL)/stackctl fetch --copy="$${COPY-}"
 
 restore-rehearse: ## D Restore the newest backup into a server of its own, and read every table
 	@$(TASK) restore-rehearse $(CTL)/stackctl rehearse

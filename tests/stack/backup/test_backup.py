@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from backup_service import listed
 from harness import FINAL, Stack, free_port, until
 from landing import delete, get, put
 from releases import begin, deploy, kill, write_release
@@ -17,35 +15,6 @@ from runs import launch
 
 # As a person counts: from the last row that stands to the first that is lost.
 MOST_LOST_S = 5.0
-
-
-@pytest.fixture(scope="module")
-def backups(stack: Stack) -> Iterator[Stack]:
-    """The stack with the profile, whose first backup was made by itself."""
-    before = stack.settings.get("COMPOSE_PROFILES")
-    stack.settings["COMPOSE_PROFILES"] = ",".join(
-        filter(None, [stack.environment["COMPOSE_PROFILES"], "backup"])
-    )
-    stack.compose("up", "--detach", "--build", "--wait", "backup")
-
-    def one() -> None:
-        assert listed(stack)["backups"]
-
-    until(one, seconds=60)
-    yield stack
-    stack.compose("rm", "--stop", "--force", "backup")
-    if before is None:
-        del stack.settings["COMPOSE_PROFILES"]
-    else:
-        stack.settings["COMPOSE_PROFILES"] = before
-
-
-def listed(stack: Stack) -> dict[str, Any]:
-    """All backups and the last results."""
-    found: dict[str, Any] = json.loads(
-        stack.run("deploy/stackctl/stackctl", "backups", "--json").splitlines()[-1]
-    )
-    return found
 
 
 def now(stack: Stack) -> str:

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from backup import copies, making
+from backup import copies, making, offsite
 from backup.catalog import Backup, Catalog, parse_time
 from backup.errors import BackupError
 from backup.service import Schedules
@@ -21,11 +21,15 @@ from backup.service import serve as serve_until_ended
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
+elsewhere = typer.Typer(no_args_is_help=True, help="Copies of the backups elsewhere, encrypted.")
+app.add_typer(elsewhere, name="offsite")
+
 ROOT = Path("/backups")
 DATA = Path("/data")
 
 Chosen = Annotated[str, typer.Option("--backup", help="Its id; empty for the newest that fits.")]
 At = Annotated[str, typer.Option("--at", help="ISO 8601, in UTC; empty for all that there is.")]
+Url = Annotated[str, typer.Option(envvar="BACKUP_REPOSITORY", help="As restic writes it.")]
 Keep = Annotated[int, typer.Option(envvar="BACKUP_KEEP", min=1, help="Backups that are kept.")]
 
 
@@ -64,7 +68,8 @@ def list_backups() -> None:
     """All backups and the last results, as JSON."""
     catalog = Catalog(ROOT)
     backups = [_shown(catalog, backup) for backup in catalog.backups()]
-    print(json.dumps({"backups": backups, "status": making.status(catalog)}))
+    status = making.status(catalog) | {"offsite": _results().read()}
+    print(json.dumps({"backups": backups, "status": status}))
 
 
 @app.command()
@@ -118,6 +123,49 @@ def put_objects(backup: Chosen = "") -> None:
         if client is not None:
             count = copies.put_objects(client, catalog, catalog.objects_of(chosen.id))
             say(f"Put back {count} objects")
+
+
+@elsewhere.command("serve")
+def serve_offsite(
+    every: Annotated[float, typer.Option(envvar="BACKUP_OFFSITE_EVERY_MIN", min=0.01)],
+    keep: Annotated[int, typer.Option(envvar="BACKUP_OFFSITE_KEEP_DAYS", min=1)],
+    repository: Url = "",
+) -> None:
+    """Copy all that is here, minute after minute, until SIGTERM."""
+    with _one_line_errors():
+        place, minutes = offsite.Repository(repository), timedelta(minutes=every)
+        offsite.serve(place, Catalog(ROOT), _results(), minutes, keep, say)
+
+
+@elsewhere.command("open")
+def open_offsite(repository: Url = "") -> None:
+    """Make the repository, or see whether the new password and keys open the one that is there."""
+    with _one_line_errors():
+        place = offsite.Repository(repository, offsite.SECRETS / "new")
+        new = place.open()
+        what = "A new repository" if new else f"It opens: {len(place.copies())} copies are there"
+        print(f"{repository}: {what}")
+
+
+@elsewhere.command("list")
+def list_offsite(repository: Url = "") -> None:
+    """The copies that are there, a line each, oldest first."""
+    with _one_line_errors():
+        for each in offsite.Repository(repository).copies():
+            print(f"{each['id']}  {datetime.fromisoformat(each['time']):%Y-%m-%d %H:%M:%S} UTC")
+
+
+@elsewhere.command("fetch")
+def fetch_offsite(
+    repository: Url = "", copy: Annotated[str, typer.Option(help="An id of the list.")] = "latest"
+) -> None:
+    """Bring the backups back from a copy, where none is here."""
+    with _one_line_errors():
+        print(json.dumps(offsite.fetch(offsite.Repository(repository), Catalog(ROOT), copy, say)))
+
+
+def _results() -> offsite.Results:
+    return offsite.Results(making.SHOWN / "offsite.json")
 
 
 def _chosen(catalog: Catalog, backup: str, at: str) -> Backup:

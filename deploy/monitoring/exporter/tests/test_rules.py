@@ -115,6 +115,12 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "BackupOverdue": ({"backup_last_success_timestamp_seconds": "-130000x240"}, CRITICAL),
     "BackupFailed": ({"backup_last_failed": "1x240"}, WARNING),
     "RehearsalFailed": ({"backup_rehearsal_failed": "1x240"}, CRITICAL),
+    "BackupOffsiteOverdue": (
+        {"backup_offsite_last_success_timestamp_seconds": "-30000x240"},
+        CRITICAL,
+    ),
+    "BackupOffsiteFailed": ({"backup_offsite_last_failed": "1x240"}, WARNING),
+    "BackupOffsiteDamaged": ({"backup_offsite_check_failed": "1x240"}, CRITICAL),
     "CertificateEnds": (
         {"web_gateway_certificate_end_timestamp_seconds": "1000000x240"},
         WARNING,

@@ -77,6 +77,20 @@ def describe(status: dict[str, Any]) -> list[str]:
         )
     else:
         lines.append("no restore was rehearsed yet")
+    return lines + _describe_offsite(status.get("offsite", {}))
+
+
+def _describe_offsite(results: dict[str, Any]) -> list[str]:
+    lines = []
+    if good := results.get("success"):
+        lines.append(
+            f"last copy elsewhere: {good['id']}, {good['added'] / 1e6:,.1f} MB added,"
+            f" {good['seconds']:g} s, {_age(good['time'])}"
+        )
+    if bad := results.get("failure"):
+        lines.append(f"FAILED: copies elsewhere since {shown_time(bad['since'])}: {bad['error']}")
+    if (check := results.get("check")) and check["error"]:
+        lines.append(f"FAILED: check of the copies elsewhere: {check['error']}")
     return lines
 
 
@@ -89,6 +103,13 @@ def rehearse() -> None:
         f" {found['seconds']:g} s",
         markup=False,
     )
+
+
+def fetch(copy: Annotated[str, typer.Option(help="An id; empty for the newest.")] = "") -> None:
+    """Bring the backups back from the repository elsewhere, to a folder that has none."""
+    with step("Fetching the backups"):
+        count = Backups.load().fetch(copy or "latest")
+    out.print(f"{count} backups are here. To restore the newest: make restore")
 
 
 def _age(time: str) -> str:

@@ -15,6 +15,7 @@ from stackctl.errors import REFUSED, Interrupted, StackctlError
 from stackctl.stack import Stack
 
 SERVICE = "backup"
+OFFSITE = "backup_offsite"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,10 @@ class Backups:
         return service
 
     def ask(self, *arguments: str) -> Any:
-        """What a command answers about the backups, as JSON; nothing else is mounted."""
+        """What a command answers about the backups, as JSON; it can change nothing."""
         mounts = [self._backups_mount(read_only=True)]
+        # Where results are that the metrics exporter reads, too.
+        mounts.append(f"{self._volume(self.stack.project, 'backup_status')}:/status:ro")
         return json.loads(self._run(arguments, mounts))
 
     def work(self, project: str, *arguments: str, more: Iterable[str] = ()) -> Any:
@@ -54,6 +57,17 @@ class Backups:
         mounts += [f"{volume}:{target}" for volume, target in self.volumes(project).items()]
         mounts.append(f"{self._volume(project, 'postgres')}:/data/postgres")
         return json.loads(self._run(arguments, mounts, *more) or "null")
+
+    def fetch(self, copy: str) -> int:
+        """Bring the backups back from the repository elsewhere; how many there are."""
+        # On a new machine Compose has not made it yet.
+        create_volume(self.stack.project, "backups", self._volume(self.stack.project, "backups"))
+        mounts = [self._backups_mount(read_only=False)]
+        mounts.append(f"{self._volume(self.stack.project, 'secrets_offsite')}:/run/secrets:ro")
+        settings = self.stack.config["services"][OFFSITE]["environment"]
+        given = [f"--env={name}={value}" for name, value in settings.items() if value is not None]
+        arguments = ("offsite", "fetch", f"--copy={copy}")
+        return int(json.loads(self._run(arguments, mounts, "--network=bridge", *given)))
 
     def volumes(self, project: str) -> dict[str, str]:
         """The volumes that are backed up as files, in a project, and where they are mounted."""

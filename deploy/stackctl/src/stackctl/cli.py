@@ -37,6 +37,7 @@ for command in (
     backup_cli.backup,
     restore_cli.restore,
     backup_cli.rehearse,
+    backup_cli.fetch,
     doctor,
     helm_values,
 ):

@@ -24,7 +24,7 @@ from stack_exporter.groups import Group, Snapshot, work
 from stack_exporter.queries import FAST_S, QUERIES, SLOW_S, Query
 from stack_exporter.series import Family, Row
 
-_BACKUPS = Path("/run/backup/status.json")
+_BACKUPS = Path("/run/backup")
 _COUNTED = (
     Family(
         "dagster_exporter_folded_counters",

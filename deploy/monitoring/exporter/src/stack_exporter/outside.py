@@ -44,6 +44,14 @@ BACKUP_FAMILIES = (
     Family("backup_last_failed", "Whether the last backup failed.", (), "failed"),
     Family("backup_rehearsal_timestamp_seconds", "Last rehearsed restore.", (), "rehearsal_s"),
     Family("backup_rehearsal_failed", "Whether that failed.", (), "rehearsal_failed"),
+    Family(
+        "backup_offsite_last_success_timestamp_seconds",
+        "Last copy of the backups elsewhere.",
+        (),
+        "copied_s",
+    ),
+    Family("backup_offsite_last_failed", "Whether the last one failed.", (), "copy_failed"),
+    Family("backup_offsite_check_failed", "Whether the last check did.", (), "check_failed"),
 )
 CERTIFICATE_FAMILIES = (
     Family(
@@ -111,21 +119,30 @@ def disk(path: str) -> Sequence[Row]:
     return [{"size": found.f_frsize * found.f_blocks, "free": found.f_frsize * found.f_bavail}]
 
 
-def backups(file: Path) -> list[Row]:
-    """What the service `backup` wrote down; nothing where there is none, or none was made yet."""
-    if not file.exists():
+def backups(folder: Path) -> list[Row]:
+    """What the services `backup` and `backup_offsite` wrote down, if they did."""
+    made, copied = (_written(folder / name) for name in ("status.json", "offsite.json"))
+    if not made and not copied:
         return []
-    found = json.loads(file.read_text())
-
-    def seconds(name: str) -> float | None:
-        return datetime.fromisoformat(found[name]).timestamp() if found.get(name) else None
-
-    rehearsed = found.get("rehearsal_ok")
+    rehearsed = made.get("rehearsal_ok")
+    check = copied.get("check")
     return [
         {
-            "success_s": seconds("last_success"),
-            "failed": int(seconds("last_failure") is not None),
-            "rehearsal_s": seconds("rehearsal"),
+            "success_s": _seconds(made.get("last_success")),
+            "failed": int(bool(made.get("last_failure"))) if made else None,
+            "rehearsal_s": _seconds(made.get("rehearsal")),
             "rehearsal_failed": None if rehearsed is None else int(not rehearsed),
+            "copied_s": _seconds((copied.get("success") or {}).get("time")),
+            "copy_failed": int(bool(copied.get("failure"))) if copied else None,
+            "check_failed": int(bool(check["error"])) if check else None,
         }
     ]
+
+
+def _written(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
+
+
+def _seconds(time: str | None) -> float | None:
+    return datetime.fromisoformat(time).timestamp() if time else None

@@ -46,6 +46,11 @@ NEEDS: dict[str, tuple[Callable[[Mapping[str, str]], bool], str]] = {
         ("BACKUP_SCHEDULE", "BACKUP_REHEARSAL_SCHEDULE", "BACKUP_KEEP", "BACKUPS"),
         (_without_profile("backup"), "COMPOSE_PROFILES=backup"),
     ),
+    "BACKUP_REPOSITORY": (_without_profile("offsite"), "COMPOSE_PROFILES=backup,offsite"),
+    **dict.fromkeys(
+        ("BACKUP_OFFSITE_EVERY_MIN", "BACKUP_OFFSITE_KEEP_DAYS"),
+        (_lacks("BACKUP_REPOSITORY"), "BACKUP_REPOSITORY"),
+    ),
     "NO_PROXY": (_lacks("HTTP_PROXY", "HTTPS_PROXY"), "HTTP_PROXY or HTTPS_PROXY"),
     "NETRC": (_WITHOUT_INDEX, "UV_DEFAULT_INDEX or PIP_INDEX_URL, the mirror that asks for them"),
     **dict.fromkeys(
