@@ -131,6 +131,12 @@ def rpc_networks(gateway: Path) -> Caller:
 
 
 @pytest.fixture
+def exporter(gateway: Path) -> Caller:
+    """The one that reads numbers."""
+    return Caller(gateway / "exporter.sock")
+
+
+@pytest.fixture
 def run(engine: EngineStandIn, service: dict[str, Any]) -> str:
     """Id of a run's container."""
     return engine.add_run(service, LOCATION)

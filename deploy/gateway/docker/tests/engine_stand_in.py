@@ -108,6 +108,8 @@ class EngineStandIn:
         if match := re.fullmatch(r"/containers/([^/]+)/json", path):
             named = {each["Name"]: each for each in self.containers.values()}
             return _found(self.containers.get(match[1]) or named.get(f"/{match[1]}"))
+        if match := re.fullmatch(r"/containers/([^/]+)/stats", path):
+            return _found(self.containers.get(match[1], {}).get("stats"))
         if match := re.fullmatch(r"/images/(.+)/json", path):
             name = unquote(match[1])
             tagged = {tag: each for each in self.images.values() for tag in each["RepoTags"]}
@@ -119,7 +121,10 @@ class EngineStandIn:
     def _listed(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
         wanted = dict(each.split("=", 1) for each in filters["label"])
         return [
-            {"Id": each["Id"], "Created": number, "Names": [each["Name"]]}
+            {
+                **{"Id": each["Id"], "Created": number, "Names": [each["Name"]]},
+                "Labels": each["Config"]["Labels"],
+            }
             for number, each in enumerate(self.containers.values())
             if wanted.items() <= each["Config"]["Labels"].items()
         ]

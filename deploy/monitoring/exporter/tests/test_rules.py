@@ -101,6 +101,13 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {'dagster_asset_check_failed{asset="a",check="c"}': "1x240"},
         WARNING | {"asset": "a", "check": "c"},
     ),
+    "MemoryShort": (
+        {
+            'stack_container_memory_bytes{kind="service",service="elt"}': "96x240",
+            'stack_container_memory_limit_bytes{kind="service",service="elt"}': "100x240",
+        },
+        WARNING | {"kind": "service", "service": "elt"},
+    ),
     "ConnectionsShort": (
         {'postgres_sessions{role="elt",database="dagster",state="idle"}': "250x240"},
         WARNING,

@@ -19,12 +19,15 @@ from docker_gateway.engine import VERSION, EngineCall
 from docker_gateway.refusal import Refusal
 from docker_gateway.stack import Stack
 from docker_gateway.strict_json import parse_object
+from docker_gateway.usage import usage
 
 DAEMON = "daemon"
 WEBSERVER = "webserver"
 # The service that joins the control plane to networks of code servers.
 RPC_NETWORKS = "rpc_networks"
-CALLERS = (DAEMON, WEBSERVER, RPC_NETWORKS)
+# The metrics exporter, which reads numbers and does nothing.
+EXPORTER = "exporter"
+CALLERS = (DAEMON, WEBSERVER, RPC_NETWORKS, EXPORTER)
 
 Decide = Callable[[Stack, Call], Awaitable[Outcome]]
 
@@ -124,6 +127,8 @@ _RULES = [
     _rule("POST", f"{_BY_ID}/update", "", containers.update, body=True),
     _rule("DELETE", _BY_ID, "v force link", containers.remove),
     _rule("POST", f"{_NETWORK}/connect", "", networks.join_run, body=True),
+    # The gateway's own; the engine has none of this name.
+    _rule("GET", "/usage", "", usage, EXPORTER),
     _rule("GET", "/events", _EVENTS, containers.service_events, RPC_NETWORKS),
     _rule("GET", "/containers/json", _LIST, containers.service_listing, RPC_NETWORKS),
     _rule("POST", f"{_NETWORK}/connect", "", networks.join_control_plane, RPC_NETWORKS, body=True),

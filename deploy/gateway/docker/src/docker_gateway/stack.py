@@ -57,6 +57,23 @@ class Stack:
         found: dict[str, Any] | None = await self._engine.find(f"/images/{name}/json")
         return found
 
+    async def running(self) -> list[dict[str, Any]]:
+        """All running containers of this stack as listed, of services and of runs."""
+        found: dict[str, dict[str, Any]] = {}
+        for label in (labels.COMPOSE_PROJECT, labels.STACK):
+            filters = json.dumps({"label": [f"{label}={self.project}"]})
+            listed = await self._engine.find("/containers/json", {"filters": filters})
+            found |= {each["Id"]: each for each in listed or []}
+        return list(found.values())
+
+    async def stats(self, container_id: str) -> dict[str, Any] | None:
+        """What a container uses, as the engine says it; None when it is gone."""
+        query = {"stream": "false", "one-shot": "true"}
+        found: dict[str, Any] | None = await self._engine.find(
+            f"/containers/{container_id}/stats", query
+        )
+        return found
+
     async def templates(self, location: str) -> list[Template]:
         """The containers of a location's service as they are: newest first, the former last.
 

@@ -17,7 +17,7 @@ from prometheus_client import (
     start_http_server,
 )
 
-from stack_exporter import outside
+from stack_exporter import containers, outside
 from stack_exporter.counted import Counted
 from stack_exporter.database import Database
 from stack_exporter.groups import Group, Snapshot, work
@@ -25,6 +25,7 @@ from stack_exporter.queries import FAST_S, QUERIES, SLOW_S, Query
 from stack_exporter.series import Family, Row
 
 _BACKUPS = Path("/run/backup")
+_DOCKER = Path("/run/docker/docker.sock")
 _COUNTED = (
     Family(
         "dagster_exporter_folded_counters",
@@ -69,6 +70,7 @@ def of_the_outside(gateway: str, fast_s: float = FAST_S) -> list[Group]:
             lambda: outside.certificate(gateway, 8080),
             outside.CERTIFICATE_FAMILIES,
         ),
+        Group("containers", SLOW_S, containers.Containers(_DOCKER).look, containers.FAMILIES),
         # A file that the engine puts into each container, from the disk where it keeps volumes.
         Group("disk", SLOW_S, lambda: outside.disk("/etc/hostname"), outside.DISK_FAMILIES),
         Group("backups", SLOW_S, lambda: outside.backups(_BACKUPS), outside.BACKUP_FAMILIES),
