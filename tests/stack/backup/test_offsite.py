@@ -16,7 +16,7 @@ from landing import put
 URL = "s3:http://store-elsewhere:8333/copies/stack"
 # Of a store that ends with the test.
 KEYS = {"AWS_ACCESS_KEY_ID": "key-of-the-test", "AWS_SECRET_ACCESS_KEY": "secret-of-the-test"}
-MARKER = "stands in a file of the landing zone"
+MARKER = "a line in a file of the landing zone"
 
 
 def _succeeds(*command: str) -> None:
@@ -39,7 +39,7 @@ def _says_not(stack: Stack, words: str) -> None:
 
 @pytest.fixture(scope="module")
 def elsewhere(backups: Stack) -> Iterator[str]:
-    """The container of a store that is no part of the stack, where copies go."""
+    """The container of a store outside the stack, where copies go."""
     stack = backups
     image = stack.inspect(stack.container("object_store"))["Config"]["Image"]
     container = stack.run(

@@ -76,7 +76,8 @@ def test_what_happened_is_there(monitored: Stack) -> None:
     is_value(monitored, f"{of_job} >= bool 1", 1)
     cold = 'dagster_run_launches_total{location="scenarios",mode="cold"} >= bool 1'
     is_value(monitored, cold, 1)
-    memory = 'count(stack_container_memory_bytes{kind="service",service=~"scenarios|postgres"} > 1e7)'
+    services = 'kind="service",service=~"scenarios|postgres"'
+    memory = f"count(stack_container_memory_bytes{{{services}}} > 1e7)"
     until(lambda: is_value(monitored, memory, 2), 30)
     for latency in ("run_queue_wait", "run_launch", "run_first_step"):
         counted = f'sum(dagster_{latency}_seconds_count{{location="scenarios"}})'
