@@ -122,7 +122,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(stack: Stack, seed: int) -> None
         f"seed {seed}: {len(accepted)} accepted, {launches.refused} refused, {len(lost)} lost,"
         f" {len(ends)} with those whose answer was lost"
     )
-    assert not lost
+    assert not lost, "\n\n".join(told(stack, runs, root) for root in lost)
     assert ended_twice(stack, runs) == []
     assert executed_twice(stack) == []
     assert overlapping(stack) == []
@@ -161,6 +161,28 @@ def ends_by_root(stack: Stack, runs: str) -> dict[str, str]:
         "dagster",
     )
     return {root: status for root, status in rows}
+
+
+def told(stack: Stack, runs: str, root: str) -> str:
+    """What is known of a family of runs: each run's tags, and what its log says."""
+    rows = stack.sql(
+        f"{runs} SELECT run_id, status, (SELECT string_agg(key || '=' || left(value, 300), ', ')"
+        f" FROM run_tags AS t WHERE t.run_id = families.run_id) FROM families"
+        f" WHERE root = '{root}' ORDER BY id",
+        "dagster",
+    )
+    lines = []
+    for run_id, status, tags in rows:
+        lines += [f"{run_id} {status} {tags}"]
+        events = stack.sql(
+            "SELECT timestamp, coalesce(dagster_event_type, 'log'), left(event::json ->>"
+            " 'user_message', 600), left(event::json -> 'dagster_event' ->> 'message', 300),"
+            " left(event::json -> 'dagster_event' ->> 'event_specific_data', 1500)"
+            f" FROM event_logs WHERE run_id = '{run_id}' ORDER BY id",
+            "dagster",
+        )
+        lines += ["  " + " | ".join(each) for each in events]
+    return "\n".join(lines)
 
 
 def ended_twice(stack: Stack, runs: str) -> list[list[str]]:
