@@ -29,14 +29,16 @@ SECRETS = Path("/run/secrets")
 ALIVE = Path("/tmp/alive")  # noqa: S108 - a tmpfs of this container
 _CACHE = "/tmp/restic"  # noqa: S108 - the same
 # restic's exit codes.
-_INCOMPLETE, _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 3, 10, 11, 12
+_INCOMPLETE, _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD, _INTERRUPTED = 3, 10, 11, 12, 130
 # restic itself goes on for a quarter of an hour, whatever is wrong.
 _OPEN_S = 60.0
 _RETRYING = re.compile(r"retrying after [^:]*: (.*)")
 _FIX = "Fix: make backup-repository"
 # What another process is about to write; and a lock.
 _LEFT_OUT = ("scratch", ".lock")
-_REMOVE_EVERY = timedelta(days=1)
+_REMOVE_EVERY, _REMOVE_AGAIN = timedelta(days=1), timedelta(hours=1)
+# After a failure, and while there is no backup yet.
+_AGAIN = timedelta(seconds=60)
 
 
 class _ResticError(BackupError):
@@ -46,6 +48,10 @@ class _ResticError(BackupError):
 
 
 class _ChangedMeanwhile(BackupError):
+    pass
+
+
+class _InterruptedError(Exception):
     pass
 
 
@@ -76,7 +82,8 @@ class Repository:
     )
     def copy(self, root: Path) -> dict[str, Any]:
         """Copy the folder; restic's summary. Raises BackupError."""
-        self._run("cat", "config", "--no-lock", seconds=_OPEN_S)
+        # A process that was killed has left its lock; one of a process that lives stays.
+        self._run("unlock", seconds=_OPEN_S)
         left_out = [f"--exclude={root / name}" for name in _LEFT_OUT]
         try:
             said = self._run("backup", "--json", "--host=stack", *left_out, str(root))
@@ -93,8 +100,6 @@ class Repository:
 
     def remove_old(self, keep_days: int) -> None:
         """Remove copies beyond the newest, one an hour of a day and one a day; then check."""
-        # A process that was killed has left its lock; one of a process that lives stays.
-        self._run("unlock")
         kept = ("--keep-last=1", "--keep-hourly=24", f"--keep-daily={keep_days}")
         self._run("forget", "--group-by=", *kept, "--prune", "--retry-lock=10m")
         self._run("check", "--retry-lock=10m")
@@ -109,6 +114,7 @@ class Repository:
 
     def fetch(self, root: Path, copy: str) -> None:
         """Fill the folder with what a copy holds; ``copy`` is an id or `latest`."""
+        self._run("cat", "config", "--no-lock", seconds=_OPEN_S)
         self._run("restore", f"{copy}:{root}", f"--target={root}")
 
     def _run(self, *arguments: str, seconds: float | None = None) -> str:
@@ -134,6 +140,8 @@ class Repository:
                 f"{self.url} could not be opened within {seconds:g} s: {reasons[-1]}."
                 f" Fix: the address, the network, or the keys (make backup-repository)"
             ) from None
+        if done.returncode == _INTERRUPTED:
+            raise _InterruptedError
         if done.returncode == _INCOMPLETE:
             raise _ResticError(_INCOMPLETE, done.stdout)
         if done.returncode:
@@ -208,10 +216,11 @@ def copy_once(repository: Repository, catalog: Catalog, results: Results) -> Non
 
 
 def remove_old(repository: Repository, keep_days: int, results: Results) -> None:
-    """Once a day: old copies go, and the repository is checked. Raises BackupError."""
-    last = (results.read().get("check") or {}).get("time")
+    """Once a day, after a failure hourly: old copies go, and all is checked. Raises BackupError."""
+    last = results.read().get("check")
     now = datetime.now(UTC)
-    if last and now - datetime.fromisoformat(last) < _REMOVE_EVERY:
+    pause = _REMOVE_EVERY if last and not last["error"] else _REMOVE_AGAIN
+    if last and now - datetime.fromisoformat(last["time"]) < pause:
         return
     try:
         repository.remove_old(keep_days)
@@ -231,32 +240,37 @@ def serve(
 ) -> None:
     """Copy again and again, until SIGTERM."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    # restic gives its lock back when it is interrupted; killed after the grace, it could not.
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGINT))
     ALIVE.touch()
     said = ""
     while not stop.is_set():
+        pause, now = min(every, _AGAIN), ""
         try:
             # Without a backup there is nothing that a copy could be restored from.
             if catalog.backups():
                 copy_once(repository, catalog, results)
                 remove_old(repository, keep_days, results)
-            now = ""
+                pause = every
         except BackupError as error:
             now = str(error)
+        except _InterruptedError:
+            break
         if now != said:
             say(f"error: {now}" if now else "copies are made again")
             said = now
-        stop.wait(every.total_seconds())
+        stop.wait(pause.total_seconds())
 
 
 def fetch(repository: Repository, catalog: Catalog, copy: str, say: Say) -> int:
     """Bring the backups back into an empty folder; how many there are. Raises BackupError."""
     if found := catalog.backups():
         raise BackupError(
-            f"there are {len(found)} backups here already, {found[-1].id} the newest; nothing was"
-            " changed. Fix: restore from these, or set BACKUPS to an empty folder in .env"
+            f"there is a backup here already ({found[-1].id} is the newest of {len(found)});"
+            " nothing was changed. Fix: restore from it, or an empty folder as BACKUPS in .env"
         )
     say(f"Fetching {'the newest copy' if copy == 'latest' else copy} from {repository.url}")
     repository.fetch(catalog.root, copy)
+    catalog.prepare()
     return len(catalog.backups())

@@ -109,7 +109,7 @@ def fetch(copy: Annotated[str, typer.Option(help="An id; empty for the newest.")
     """Bring the backups back from the repository elsewhere, to a folder that has none."""
     with step("Fetching the backups"):
         count = Backups.load().fetch(copy or "latest")
-    out.print(f"{count} backups are here. To restore the newest: make restore")
+    out.print(f"Backups here now: {count}. To restore the newest: make restore")
 
 
 def _age(time: str) -> str:

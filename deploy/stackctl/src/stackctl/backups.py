@@ -60,14 +60,20 @@ class Backups:
 
     def fetch(self, copy: str) -> int:
         """Bring the backups back from the repository elsewhere; how many there are."""
-        # On a new machine Compose has not made it yet.
-        create_volume(self.stack.project, "backups", self._volume(self.stack.project, "backups"))
+        network = self.stack.config["networks"]["outside"]["name"]
+        if not inspect("network", network):
+            # The same command makes it.
+            raise StackctlError("no repository was opened here yet. Fix: make backup-repository")
+        if "backups" in self.stack.config["volumes"]:
+            # On a new machine Compose has not made it yet. With BACKUPS it is a folder.
+            name = self._volume(self.stack.project, "backups")
+            create_volume(self.stack.project, "backups", name)
         mounts = [self._backups_mount(read_only=False)]
         mounts.append(f"{self._volume(self.stack.project, 'secrets_offsite')}:/run/secrets:ro")
         settings = self.stack.config["services"][OFFSITE]["environment"]
         given = [f"--env={name}={value}" for name, value in settings.items() if value is not None]
         arguments = ("offsite", "fetch", f"--copy={copy}")
-        return int(json.loads(self._run(arguments, mounts, "--network=bridge", *given)))
+        return int(json.loads(self._run(arguments, mounts, f"--network={network}", *given)))
 
     def volumes(self, project: str) -> dict[str, str]:
         """The volumes that are backed up as files, in a project, and where they are mounted."""
