@@ -203,7 +203,8 @@ def in_warehouse(statement: str, *values: str) -> None:
             ) as connection:
                 connection.cursor().execute(statement, values)
             return
-        except psycopg2.OperationalError:
+        # The second: what was lost cannot be rolled back either.
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.5)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ SECRETS = Path("/run/secrets")
 ALIVE = Path("/tmp/alive")  # noqa: S108 - a tmpfs of this container
 _CACHE = "/tmp/restic"  # noqa: S108 - the same
 # restic's exit codes.
-_INCOMPLETE, _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD, _INTERRUPTED = 3, 10, 11, 12, 130
+_INCOMPLETE, _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 3, 10, 11, 12
 # restic itself goes on for a quarter of an hour, whatever is wrong.
 _OPEN_S = 60.0
 _RETRYING = re.compile(r"retrying after [^:]*: (.*)")
@@ -51,7 +51,7 @@ class _ChangedMeanwhile(BackupError):
     pass
 
 
-class _InterruptedError(Exception):
+class _Ending(Exception):
     pass
 
 
@@ -65,6 +65,8 @@ class Repository:
 
     url: str
     secrets: Path = SECRETS
+    # Set while the service ends: a restic that was interrupted says many things.
+    ending: threading.Event = field(default_factory=threading.Event)
 
     def open(self) -> bool:
         """Make sure that it is there and that the password fits; whether it is new."""
@@ -140,8 +142,8 @@ class Repository:
                 f"{self.url} could not be opened within {seconds:g} s: {reasons[-1]}."
                 f" Fix: the address, the network, or the keys (make backup-repository)"
             ) from None
-        if done.returncode == _INTERRUPTED:
-            raise _InterruptedError
+        if done.returncode and self.ending.is_set():
+            raise _Ending
         if done.returncode == _INCOMPLETE:
             raise _ResticError(_INCOMPLETE, done.stdout)
         if done.returncode:
@@ -156,8 +158,10 @@ class Repository:
         if code == _LOCKED:
             return f"{self.url} is locked by another process. Fix: wait"
         lines = [line for line in said.strip().splitlines() if line] or [f"exit code {code}"]
-        fatal = [line for line in lines if "Fatal" in line] or lines
-        return f"restic: {fatal[-1].removeprefix('Fatal: ')}"
+        fatal = ([line for line in lines if "Fatal" in line] or lines)[-1]
+        if fatal.startswith("{"):
+            fatal = str(json.loads(fatal).get("message", fatal)).splitlines()[0]
+        return f"restic: {fatal.removeprefix('Fatal: ')}"
 
     def _environment(self) -> Mapping[str, str]:
         password = self.secrets / "password"
@@ -239,7 +243,7 @@ def serve(
     say: Say,
 ) -> None:
     """Copy again and again, until SIGTERM."""
-    stop = threading.Event()
+    stop = repository.ending
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     # restic gives its lock back when it is interrupted; killed after the grace, it could not.
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGINT))
@@ -255,7 +259,7 @@ def serve(
                 pause = every
         except BackupError as error:
             now = str(error)
-        except _InterruptedError:
+        except _Ending:
             break
         if now != said:
             say(f"error: {now}" if now else "copies are made again")
