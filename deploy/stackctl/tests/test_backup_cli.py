@@ -44,6 +44,19 @@ def test_the_last_results() -> None:
     ]
 
 
+def test_copies_elsewhere() -> None:
+    success = {"id": "a1", "time": ago(minutes=5), "added": 1.5e6, "seconds": 2.5}
+    failure = {"since": "2026-11-27T01:30:00+00:00", "error": "no route"}
+    results = {"success": success, "failure": failure, "check": {"error": "pack 12 is damaged"}}
+    assert backup_cli.describe({"offsite": results})[1:] == [
+        "last copy elsewhere: a1, 1.5 MB added, 2.5 s, 5 min ago",
+        "FAILED: copies elsewhere since 2026-11-27 01:30:00 UTC: no route",
+        "FAILED: check of the copies elsewhere: pack 12 is damaged",
+    ]
+    well = {"success": success, "failure": None, "check": {"error": ""}}
+    assert len(backup_cli.describe({"offsite": well})) == 2
+
+
 def test_volumes_of_this_project_and_of_another() -> None:
     backups = Backups(Stack(CONFIG))
     assert backups.volumes("s") == {

@@ -489,6 +489,12 @@ def test_backups() -> None:
     trial = {"ok": False, "backup": "7", "error": "checksum"}
     tried = backups.results(listed(0.5, rehearsal=trial), NOW)
     assert "backup 7 could not be restored on trial: checksum" in problem(tried).evidence
+    failing = {"failure": {"since": "2026-11-27T01:30:00+00:00", "error": "no route"}}
+    copied = problem(backups.results(listed(0.5, offsite=failing), NOW))
+    assert "not copied elsewhere since 2026-11-27T01:30: no route" in copied.evidence
+    damaged = {"failure": None, "check": {"error": "pack 12 is damaged"}}
+    checked = problem(backups.results(listed(0.5, offsite=damaged), NOW))
+    assert "check of the copies elsewhere failed: pack 12" in checked.evidence
 
 
 # ---- Dagster ------------------------------------------------------------------------------------

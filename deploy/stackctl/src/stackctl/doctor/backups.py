@@ -46,6 +46,18 @@ def results(listed: Mapping[str, Any], now: datetime) -> Iterator[Finding]:
                 "make restore-rehearse",
             )
         )
+    elsewhere = status.get("offsite") or {}
+    if failing := elsewhere.get("failure"):
+        found.append(
+            error(
+                f"they are not copied elsewhere since {failing['since'][:16]}: {failing['error']}",
+                "docker compose logs --tail=50 backup_offsite",
+            )
+        )
+    if (check := elsewhere.get("check")) and check["error"]:
+        found.append(
+            error(f"the check of the copies elsewhere failed: {check['error']}", "make backups")
+        )
     yield from found
     if not found:
         tried = "" if trial else "; no restore was rehearsed yet"
