@@ -43,7 +43,8 @@ def elsewhere(backups: Stack) -> Iterator[str]:
     stack = backups
     image = stack.inspect(stack.container("object_store"))["Config"]["Image"]
     container = stack.run(
-        *("docker", "run", "--detach", f"--network={stack.project}_outside"),
+        *("docker", "run", "--detach", f"--name={stack.project}-elsewhere"),
+        f"--network={stack.project}_outside",
         *("--network-alias=store-elsewhere", "--env=S3_BUCKET=copies"),
         *(f"--env={name}={value}" for name, value in KEYS.items()),
         *(image, "mini", "-dir=/data", "-ip=127.0.0.1"),
