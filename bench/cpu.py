@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cgroups import cpu_s
+
 from harness import Stack
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -31,16 +33,22 @@ class Usage:
 
     def _now(self) -> dict[str, float]:
         return {
-            "all": _machine(),
-            "engine": sum(_process(pid) for pid in _pids(_ENGINE)),
-            **{name: _cgroup(pid) for name, pid in self._services.items()},
+            "all": machine_s(),
+            "engine": engine_s(),
+            **{name: cpu_s(pid) for name, pid in self._services.items()},
         }
 
 
-def _machine() -> float:
+def machine_s() -> float:
+    """CPU seconds that the machine has worked since it started."""
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
     user, nice, system, _idle, _iowait, irq, softirq = fields[:7]
     return (user + nice + system + irq + softirq) / _TICK
+
+
+def engine_s() -> float:
+    """CPU seconds of the engine's processes, and of the children that they have waited for."""
+    return sum(_process(pid) for pid in _pids(_ENGINE))
 
 
 def _pids(names: tuple[str, ...]) -> list[int]:
@@ -61,19 +69,3 @@ def _process(pid: int) -> float:
     except OSError:
         return 0.0
     return sum(int(field) for field in fields[11:15]) / _TICK
-
-
-def _cgroup(pid: int) -> float:
-    """CPU seconds of the container that a process is in; cgroup versions 1 and 2."""
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if "cpuacct" in controllers.split(","):
-            usage = Path(f"/sys/fs/cgroup/cpuacct{path}/cpuacct.usage")
-            if not usage.exists():
-                usage = Path(f"/sys/fs/cgroup/cpu,cpuacct{path}/cpuacct.usage")
-            return int(usage.read_text()) / 1e9
-        if not controllers:
-            stat = Path(f"/sys/fs/cgroup{path}/cpu.stat")
-            if stat.exists():
-                return int(stat.read_text().split()[1]) / 1e6
-    return 0.0

@@ -1,0 +1,143 @@
+"""Tables of what was measured, and what follows for the size of a machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from usage import LOCATIONS, STANDBY
+
+Figures = list[dict[str, Any]]
+_KEY = ("locations", "assets", "standby")
+# What is shown of a configuration, and whether it holds on a busy machine, too: counts, memory and
+# CPU seconds do, times do not.
+_ALWAYS, _QUIET = True, False
+_MISSING = "not measured on a quiet machine"
+
+
+def merged(before: Figures, found: dict[str, Any]) -> Figures:
+    """With this configuration in the place of the same one, smallest first."""
+    others = [each for each in before if _key(each) != _key(found)]
+    return sorted([*others, found], key=_key)
+
+
+def _key(figure: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(figure[name] for name in _KEY)
+
+
+def _rows(figure: dict[str, Any]) -> list[tuple[str, float | None, bool]]:
+    """What, how much, and whether that holds on a busy machine."""
+    memory, idle = figure["memory_mib"], figure["idle_cpu_percent"]
+    rate, burst = figure["rate"], figure["burst"]
+    stack = sum(used for part, used in idle.items() if part != "engine")
+    return [
+        ("memory, MiB: webserver", memory["webserver"], _ALWAYS),
+        ("memory, MiB: daemon", memory["daemon"], _ALWAYS),
+        ("memory, MiB: Postgres", memory["postgres"], _ALWAYS),
+        ("memory, MiB: gateways", memory["docker_gateway"] + memory["web_gateway"], _ALWAYS),
+        ("memory, MiB: a code server", figure["location_memory_mib"], _ALWAYS),
+        ("memory, MiB: a standby worker", figure["standby_memory_mib"] or None, _ALWAYS),
+        ("memory, MiB: all", sum(memory.values()), _ALWAYS),
+        ("idle CPU, % of a core: webserver", idle["webserver"], _ALWAYS),
+        ("idle CPU, % of a core: daemon", idle["daemon"], _ALWAYS),
+        ("idle CPU, % of a core: Postgres", idle["postgres"], _ALWAYS),
+        ("idle CPU, % of a core: a code server", idle[LOCATIONS] / figure["locations"], _ALWAYS),
+        ("idle CPU, % of a core: standby workers", idle.get(STANDBY), _ALWAYS),
+        ("idle CPU, % of a core: all containers", stack, _ALWAYS),
+        ("idle CPU, % of a core: engine", idle["engine"], _QUIET),
+        ("start of all at once, s", figure["start_s"], _QUIET),
+        ("start of a code server, CPU s", figure["start_cpu_s_per_location"], _ALWAYS),
+        ("webserver, from start to all loaded, s", figure["webserver_load_s"], _QUIET),
+        ("webserver, from start to all loaded, CPU s", figure["webserver_load_cpu_s"], _ALWAYS),
+        ("daemon, from start to all loaded, s", figure["daemon_load_s"], _QUIET),
+        ("daemon, from start to all loaded, CPU s", figure["daemon_load_cpu_s"], _ALWAYS),
+        ("reload of the workspace, s", figure["reload_s"], _QUIET),
+        ("lateness of ticks, s: median", figure.get("tick_lateness_s_median"), _QUIET),
+        ("lateness of ticks, s: p95", figure.get("tick_lateness_s_p95"), _QUIET),
+        *_runs(f"{rate['runs']} runs in {figure['load']['over_s'] / 60:.0f} min", rate),
+        ("event rows of a run", rate.get("events_per_run"), _ALWAYS),
+        ("bytes of its event rows", rate.get("event_bytes_per_run"), _ALWAYS),
+        (
+            "bytes of a run in the database, indexes included",
+            rate["database_bytes_per_run"],
+            _ALWAYS,
+        ),
+        ("connections of Postgres: idle", figure["idle_connections"], _ALWAYS),
+        *_runs(f"{burst['runs']} runs at once", burst),
+        ("runs a minute in the burst", burst.get("runs_per_minute"), _QUIET),
+    ]
+
+
+def _runs(load: str, found: dict[str, Any]) -> list[tuple[str, float | None, bool]]:
+    return [
+        (f"{load}: wait in the queue, s: median", found.get("queue_wait_s_median"), _QUIET),
+        (f"{load}: wait in the queue, s: p95", found.get("queue_wait_s_p95"), _QUIET),
+        (f"{load}: launch to start, s: median", found.get("launch_s_median"), _QUIET),
+        (f"{load}: launch to start, s: p95", found.get("launch_s_p95"), _QUIET),
+        (f"{load}: oldest heartbeat, s", found.get("heartbeat_age_s"), _QUIET),
+        (f"{load}: connections of Postgres", found.get("connections"), _ALWAYS),
+    ]
+
+
+def markdown(figures: Figures) -> str:
+    """A column for each configuration; then who measured what, and the rule."""
+    columns = [_rows(figure) for figure in figures]
+    names = list(dict.fromkeys(name for column in columns for name, _, _ in column))
+    heads = [f"{each['locations']}, standby {each['standby']}" for each in figures]
+    lines = [f"| code locations | {' | '.join(heads)} |", "|---|" + "---:|" * len(figures)]
+    for name in names:
+        cells = []
+        for figure, column in zip(figures, columns, strict=True):
+            found = {each: (value, holds) for each, value, holds in column}
+            value, holds = found.get(name, (None, _ALWAYS))
+            cells.append(_cell(value, holds or figure["quiet"]))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(_origin(figure) for figure in figures), "", rule(figures)])
+
+
+def _cell(value: float | None, is_shown: bool) -> str:
+    if value is None:
+        return ""
+    if not is_shown:
+        return "(1)"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _origin(figure: dict[str, Any]) -> str:
+    busy = "" if figure["quiet"] else f" (1) {_MISSING}: others used {_others(figure):.1f} cores."
+    return (
+        f"- {figure['locations']} locations of {figure['assets']} assets, standby"
+        f" {figure['standby']}: {figure['date']}, {figure['machine']}.{busy}"
+    )
+
+
+def _others(figure: dict[str, Any]) -> float:
+    return max(float(figure["busy_before"]), float(figure["idle_others_cores"]))
+
+
+def growth(figures: Figures, value: Any) -> tuple[float, float] | None:
+    """What the stack takes without locations, and what each location adds; None for one size."""
+    sizes = sorted({(each["locations"], value(each)) for each in figures})
+    if len({locations for locations, _ in sizes}) < 2:
+        return None
+    (few, least), (many, most) = sizes[0], sizes[-1]
+    slope = (most - least) / (many - few)
+    return least - slope * few, slope
+
+
+def rule(figures: Figures) -> str:
+    """What a location adds, by a line through the smallest and the largest number of them."""
+    lines = []
+    for standby in sorted({each["standby"] for each in figures}):
+        same = [each for each in figures if each["standby"] == standby]
+        memory = growth(same, lambda each: sum(each["memory_mib"].values()))
+        idle = growth(
+            same,
+            lambda each: sum(v for k, v in each["idle_cpu_percent"].items() if k != "engine"),
+        )
+        if memory and idle:
+            lines.append(
+                f"- With {standby} standby workers per location: {memory[0]:.0f} MiB and"
+                f" {memory[1]:.0f} MiB per location; idle, {max(0.0, idle[0]):.1f} % of a core and"
+                f" {idle[1]:.2f} % per location."
+            )
+    return "\n".join(lines)
