@@ -53,7 +53,7 @@ from control_plane.queue_daemon import MOST_STARTING, PromptQueueDaemon, daemons
 from control_plane.step_logs import keep_apart
 
 # The database's own storages first: a name that their base class lost is missing in these, too.
-CHECKED = (launcher_internals, run_writes, daemon, retries, run_rows, ticks)
+CHECKED = (launcher_internals, run_writes, daemon, retries, run_rows, ticks, code_servers)
 HOOKS = {
     hook.path: hook
     for module in (*CHECKED, webserver, step_logs, query_limits)

@@ -28,6 +28,7 @@ from control_plane.internals.daemon import (
     setup_interrupt_handlers,
     workspace_of,
 )
+from control_plane.kept_connections import keep_connections_to_code_servers
 from control_plane.one_end import end_runs_once
 from control_plane.one_order import keep_one_order
 from control_plane.own_requests import keep_requests_in_their_repository
@@ -80,6 +81,7 @@ def main(
     imports.done()
     setup_interrupt_handlers()
     keep_one_order()
+    keep_connections_to_code_servers()
     read_around_unreadable_runs()
     keep_requests_in_their_repository()
     write_runs_whole()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from compose_run_launcher.private_names import Incompatible, attribute, needed_by
+from compose_run_launcher.private_names import Hook, Incompatible, attribute, needed_by
 
 with needed_by("the comparison of releases"):
     from dagster._check import CheckError as CheckError
@@ -26,12 +26,16 @@ with needed_by("the comparison of releases"):
         RepositoryErrorSnap as RepositoryErrorSnap,
     )
     from dagster._core.remote_representation.external_data import RepositorySnap as RepositorySnap
+    from dagster._grpc.__generated__.dagster_api_pb2_grpc import DagsterApiStub as DagsterApiStub
+    from dagster._grpc.client import DEFAULT_GRPC_TIMEOUT as DEFAULT_GRPC_TIMEOUT
     from dagster._grpc.client import DagsterGrpcClient as DagsterGrpcClient
     from dagster._grpc.types import ListRepositoriesResponse as ListRepositoriesResponse
     from dagster._serdes import deserialize_value as deserialize_value
     from dagster._serdes import serialize_value as serialize_value
     from dagster_shared.error import SerializableErrorInfo as SerializableErrorInfo
 
+# What both watch once a second: dagster/_grpc/server_watcher.py, WATCH_INTERVAL.
+GET_SERVER_ID = "GetServerId"
 SERVER_ADDRESS = "_server_address"
 _GIVEN = "_given_server_address"
 
@@ -56,3 +60,27 @@ def translate_addresses(translate: Callable[[str], str]) -> None:
         setattr(client, _GIVEN, given)
 
     setattr(DagsterGrpcClient, SERVER_ADDRESS, property(get, put))
+
+
+GET_RESPONSE = Hook(
+    DagsterGrpcClient,
+    "_get_response",
+    ("self", "method", "request", "timeout"),
+    "asking a code server over a connection that stays open",
+)
+HOOKS = (GET_RESPONSE,)
+get_response = GET_RESPONSE.original()
+
+
+def address_of(client: DagsterGrpcClient) -> str:
+    """What the client would connect to now."""
+    return str(getattr(client, SERVER_ADDRESS))
+
+
+def check_hooks() -> None:
+    """Raise Incompatible for the first hook that is not what we rely on."""
+    for hook in HOOKS:
+        hook.original()
+
+
+check_hooks()
