@@ -46,6 +46,7 @@ def _rows(figure: dict[str, Any]) -> list[tuple[str, float | None, bool]]:
         ("idle CPU, % of a core: engine", idle["engine"], _QUIET),
         ("start of all at once, s", figure["start_s"], _QUIET),
         ("start of a code server, CPU s", figure["start_cpu_s_per_location"], _ALWAYS),
+        ("start of all at once, CPU s: engine", figure["start_cpu_s"]["engine"], _QUIET),
         ("webserver, from start to all loaded, s", figure["webserver_load_s"], _QUIET),
         ("webserver, from start to all loaded, CPU s", figure["webserver_load_cpu_s"], _ALWAYS),
         ("daemon, from start to all loaded, s", figure["daemon_load_s"], _QUIET),

@@ -44,3 +44,26 @@ def test_a_file_that_comes_late_is_waited_for(tmp_path: Path) -> None:
 def test_a_file_that_does_not_come_is_named(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"workspace\.yaml: No such file"):
         locations.wait(tmp_path / "workspace.yaml", seconds=0.2)
+
+
+def test_who_serves_is_not_asked_again_and_one_that_is_late_holds_up_the_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    late = {"c": 2}
+
+    def serves(address: str) -> bool:
+        asked.append(address)
+        late[address] = late.get(address, 0) - 1
+        return late[address] < 0
+
+    monkeypatch.setattr(locations, "serves", serves)
+    wanted = {name: name for name in "abcd"}
+    assert locations.wait_for(lambda: wanted, seconds=10) == []
+    assert asked == ["a", "b", "c", "c", "c", "d"]
+
+
+def test_all_that_do_not_serve_in_time_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locations, "serves", lambda address: address == "b")
+    wanted = {name: name for name in "abc"}
+    assert locations.wait_for(lambda: wanted, seconds=0.1) == ["a", "c"]

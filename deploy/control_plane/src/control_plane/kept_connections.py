@@ -87,4 +87,4 @@ def _connect(client: DagsterGrpcClient, address: str) -> _Connection:
     # A location that is loaded again gets another client, and this one's connection goes with it.
     close = weakref.finalize(client, channel.close)
     close.atexit = False
-    return _Connection(address, DagsterApiStub(channel), close)
+    return _Connection(address, DagsterApiStub(channel), close)  # type: ignore[no-untyped-call]

@@ -263,6 +263,6 @@ def _probe(healthcheck: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "exec": {"command": command},
         "periodSeconds": seconds((healthcheck or {}).get("interval") or "30s"),
-        "timeoutSeconds": seconds((healthcheck or {}).get("timeout") or "5s"),
+        "timeoutSeconds": seconds((healthcheck or {}).get("timeout") or "25s"),
         "failureThreshold": int((healthcheck or {}).get("retries") or 3),
     }
