@@ -92,9 +92,9 @@ class ScaleStack(Stack):
         """Wait until every location has its standby workers."""
 
         def ready() -> None:
-            logs = [
-                self.run("docker", "logs", "--tail=5", worker) for worker in self.run_containers()
-            ]
+            waiting = f"--filter=name=^{self.project}-standby-"
+            workers = self.run("docker", "ps", "--quiet", waiting).split()
+            logs = [self.run("docker", "logs", "--tail=5", worker) for worker in workers]
             ready = sum("standby worker: ready" in log for log in logs)
             assert ready >= self.size.standby * self.size.locations
 
