@@ -101,6 +101,8 @@ def _idle(stack: ScaleStack, load: Load) -> dict[str, Any]:
         "location_memory_mib": now.memory_mib[LOCATIONS] / stack.size.locations,
         "standby_memory_mib": now.memory_mib.get(STANDBY, 0.0)
         / max(1, stack.size.locations * stack.size.standby),
+        "standby_start_cpu_s": before.cpu_s.get(STANDBY, 0.0)
+        / max(1, stack.size.locations * stack.size.standby),
         "idle_connections": highest.found["connections"],
     }
 
