@@ -47,6 +47,8 @@ def draw(figures: Figures, path: Path) -> None:
         figure, axes = plt.subplots(
             1, len(panels), figsize=(11, 3.4), squeeze=False, layout="constrained"
         )
+        if not all(each["quiet"] for each in figures):
+            figure.suptitle("CPU: while others worked on the machine", fontsize=9)
         for axis, (title, lines) in zip(axes[0], panels, strict=True):
             _panel(axis, figures, lines)
             axis.set_title(title, loc="left", fontsize=9)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from usage import LOCATIONS, STANDBY
 
 Figures = list[dict[str, Any]]
 _KEY = ("locations", "assets", "standby")
-# What is shown of a configuration, and whether it holds on a busy machine, too: counts, memory and
-# CPU seconds do, times do not.
-_ALWAYS, _QUIET = True, False
-_MISSING = "not measured on a quiet machine"
+Row = tuple[str, float | None, "Holds"]
+
+
+class Holds(Enum):
+    """What a figure is worth that was measured while others worked on the machine."""
+
+    ALWAYS = "memory and counts"
+    ABOUT = "CPU time: others take the caches, and what is done each second is done less often"
+    WHEN_QUIET = "times"
 
 
 def merged(before: Figures, found: dict[str, Any]) -> Figures:
@@ -24,58 +30,71 @@ def _key(figure: dict[str, Any]) -> tuple[int, ...]:
     return tuple(figure[name] for name in _KEY)
 
 
-def _rows(figure: dict[str, Any]) -> list[tuple[str, float | None, bool]]:
+def _rows(figure: dict[str, Any]) -> list[Row]:
     """What, how much, and whether that holds on a busy machine."""
     memory, idle = figure["memory_mib"], figure["idle_cpu_percent"]
     rate, burst = figure["rate"], figure["burst"]
     stack = sum(used for part, used in idle.items() if part != "engine")
     return [
-        ("memory, MiB: webserver", memory["webserver"], _ALWAYS),
-        ("memory, MiB: daemon", memory["daemon"], _ALWAYS),
-        ("memory, MiB: Postgres", memory["postgres"], _ALWAYS),
-        ("memory, MiB: gateways", memory["docker_gateway"] + memory["web_gateway"], _ALWAYS),
-        ("memory, MiB: a code server", figure["location_memory_mib"], _ALWAYS),
-        ("memory, MiB: a standby worker", figure["standby_memory_mib"] or None, _ALWAYS),
-        ("memory, MiB: all", sum(memory.values()), _ALWAYS),
-        ("idle CPU, % of a core: webserver", idle["webserver"], _ALWAYS),
-        ("idle CPU, % of a core: daemon", idle["daemon"], _ALWAYS),
-        ("idle CPU, % of a core: Postgres", idle["postgres"], _ALWAYS),
-        ("idle CPU, % of a core: a code server", idle[LOCATIONS] / figure["locations"], _ALWAYS),
-        ("idle CPU, % of a core: standby workers", idle.get(STANDBY), _ALWAYS),
-        ("idle CPU, % of a core: all containers", stack, _ALWAYS),
-        ("idle CPU, % of a core: engine", idle["engine"], _QUIET),
-        ("start of all at once, s", figure["start_s"], _QUIET),
-        ("start of a code server, CPU s", figure["start_cpu_s_per_location"], _ALWAYS),
-        ("start of all at once, CPU s: engine", figure["start_cpu_s"]["engine"], _QUIET),
-        ("webserver, from start to all loaded, s", figure["webserver_load_s"], _QUIET),
-        ("webserver, from start to all loaded, CPU s", figure["webserver_load_cpu_s"], _ALWAYS),
-        ("daemon, from start to all loaded, s", figure["daemon_load_s"], _QUIET),
-        ("daemon, from start to all loaded, CPU s", figure["daemon_load_cpu_s"], _ALWAYS),
-        ("reload of the workspace, s", figure["reload_s"], _QUIET),
-        ("lateness of ticks, s: median", figure.get("tick_lateness_s_median"), _QUIET),
-        ("lateness of ticks, s: p95", figure.get("tick_lateness_s_p95"), _QUIET),
+        ("memory, MiB: webserver", memory["webserver"], Holds.ALWAYS),
+        ("memory, MiB: daemon", memory["daemon"], Holds.ALWAYS),
+        ("memory, MiB: Postgres", memory["postgres"], Holds.ALWAYS),
+        ("memory, MiB: gateways", memory["docker_gateway"] + memory["web_gateway"], Holds.ALWAYS),
+        ("memory, MiB: a code server", figure["location_memory_mib"], Holds.ALWAYS),
+        ("memory, MiB: a standby worker", figure["standby_memory_mib"] or None, Holds.ALWAYS),
+        ("memory, MiB: all", sum(memory.values()), Holds.ALWAYS),
+        ("idle CPU, % of a core: webserver", idle["webserver"], Holds.ABOUT),
+        ("idle CPU, % of a core: daemon", idle["daemon"], Holds.ABOUT),
+        ("idle CPU, % of a core: Postgres", idle["postgres"], Holds.ABOUT),
+        (
+            "idle CPU, % of a core: a code server",
+            idle[LOCATIONS] / figure["locations"],
+            Holds.ABOUT,
+        ),
+        ("idle CPU, % of a core: standby workers", idle.get(STANDBY), Holds.ABOUT),
+        ("idle CPU, % of a core: all containers", stack, Holds.ABOUT),
+        ("idle CPU, % of a core: engine", idle["engine"], Holds.WHEN_QUIET),
+        (
+            "start of a standby worker, CPU s",
+            figure.get("standby_start_cpu_s") or None,
+            Holds.ABOUT,
+        ),
+        ("start of all at once, s", figure["start_s"], Holds.WHEN_QUIET),
+        ("start of a code server, CPU s", figure["start_cpu_s_per_location"], Holds.ABOUT),
+        ("start of all at once, CPU s: engine", figure["start_cpu_s"]["engine"], Holds.WHEN_QUIET),
+        ("webserver, from start to all loaded, s", figure["webserver_load_s"], Holds.WHEN_QUIET),
+        ("webserver, from start to all loaded, CPU s", figure["webserver_load_cpu_s"], Holds.ABOUT),
+        ("daemon, from start to all loaded, s", figure["daemon_load_s"], Holds.WHEN_QUIET),
+        ("daemon, from start to all loaded, CPU s", figure["daemon_load_cpu_s"], Holds.ABOUT),
+        ("reload of the workspace, s", figure["reload_s"], Holds.WHEN_QUIET),
+        ("lateness of ticks, s: median", figure.get("tick_lateness_s_median"), Holds.WHEN_QUIET),
+        ("lateness of ticks, s: p95", figure.get("tick_lateness_s_p95"), Holds.WHEN_QUIET),
         *_runs(f"{rate['runs']} runs in {figure['load']['over_s'] / 60:.0f} min", rate),
-        ("event rows of a run", rate.get("events_per_run"), _ALWAYS),
-        ("bytes of its event rows", rate.get("event_bytes_per_run"), _ALWAYS),
+        ("event rows of a run", rate.get("events_per_run"), Holds.ALWAYS),
+        ("bytes of its event rows", rate.get("event_bytes_per_run"), Holds.ALWAYS),
         (
             "bytes of a run in the database, indexes included",
             rate["database_bytes_per_run"],
-            _ALWAYS,
+            Holds.ALWAYS,
         ),
-        ("connections of Postgres: idle", figure["idle_connections"], _ALWAYS),
+        ("connections of Postgres: idle", figure["idle_connections"], Holds.ALWAYS),
         *_runs(f"{burst['runs']} runs at once", burst),
-        ("runs a minute in the burst", burst.get("runs_per_minute"), _QUIET),
+        ("runs a minute in the burst", burst.get("runs_per_minute"), Holds.WHEN_QUIET),
     ]
 
 
-def _runs(load: str, found: dict[str, Any]) -> list[tuple[str, float | None, bool]]:
+def _runs(load: str, found: dict[str, Any]) -> list[Row]:
     return [
-        (f"{load}: wait in the queue, s: median", found.get("queue_wait_s_median"), _QUIET),
-        (f"{load}: wait in the queue, s: p95", found.get("queue_wait_s_p95"), _QUIET),
-        (f"{load}: launch to start, s: median", found.get("launch_s_median"), _QUIET),
-        (f"{load}: launch to start, s: p95", found.get("launch_s_p95"), _QUIET),
-        (f"{load}: oldest heartbeat, s", found.get("heartbeat_age_s"), _QUIET),
-        (f"{load}: connections of Postgres", found.get("connections"), _ALWAYS),
+        (
+            f"{load}: wait in the queue, s: median",
+            found.get("queue_wait_s_median"),
+            Holds.WHEN_QUIET,
+        ),
+        (f"{load}: wait in the queue, s: p95", found.get("queue_wait_s_p95"), Holds.WHEN_QUIET),
+        (f"{load}: launch to start, s: median", found.get("launch_s_median"), Holds.WHEN_QUIET),
+        (f"{load}: launch to start, s: p95", found.get("launch_s_p95"), Holds.WHEN_QUIET),
+        (f"{load}: oldest heartbeat, s", found.get("heartbeat_age_s"), Holds.WHEN_QUIET),
+        (f"{load}: connections of Postgres", found.get("connections"), Holds.ALWAYS),
     ]
 
 
@@ -89,22 +108,27 @@ def markdown(figures: Figures) -> str:
         cells = []
         for figure, column in zip(figures, columns, strict=True):
             found = {each: (value, holds) for each, value, holds in column}
-            value, holds = found.get(name, (None, _ALWAYS))
-            cells.append(_cell(value, holds or figure["quiet"]))
+            cells.append(_cell(*found.get(name, (None, Holds.ALWAYS)), figure["quiet"]))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(_origin(figure) for figure in figures), "", rule(figures)])
 
 
-def _cell(value: float | None, is_shown: bool) -> str:
+def _cell(value: float | None, holds: Holds, quiet: bool) -> str:
     if value is None:
         return ""
-    if not is_shown:
+    if holds is Holds.WHEN_QUIET and not quiet:
         return "(1)"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    shown = f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{shown} (2)" if holds is Holds.ABOUT and not quiet else shown
 
 
 def _origin(figure: dict[str, Any]) -> str:
-    busy = "" if figure["quiet"] else f" (1) {_MISSING}: others used {_others(figure):.1f} cores."
+    busy = (
+        ""
+        if figure["quiet"]
+        else f" Others used {_others(figure):.1f} cores meanwhile: (1) has no figure, (2) is about"
+        " so much."
+    )
     return (
         f"- {figure['locations']} locations of {figure['assets']} assets, standby"
         f" {figure['standby']}: {figure['date']}, {figure['machine']}.{busy}"
