@@ -67,7 +67,7 @@ def _start(stack: ScaleStack, _load: Load) -> dict[str, Any]:
 
 
 def _restart(stack: ScaleStack, _load: Load) -> dict[str, Any]:
-    """Webserver and daemon, alone, until each has loaded all locations; and a reload."""
+    """Webserver and daemon, alone, until each has loaded all locations; a reload; all assets."""
     stack.settle()
     found: dict[str, Any] = {}
     for service, is_loaded in (
@@ -79,9 +79,11 @@ def _restart(stack: ScaleStack, _load: Load) -> dict[str, Any]:
         until(is_loaded, seconds=600, every=0.5)
         found[f"{service}_load_s"] = time.monotonic() - began
         found[f"{service}_load_cpu_s"] = cpu_s(_pid(stack, service))
-    before = cpu_s(_pid(stack, "webserver"))
-    found["reload_s"] = stack.reload_workspace()
-    found["reload_webserver_cpu_s"] = cpu_s(_pid(stack, "webserver")) - before
+    webserver = _pid(stack, "webserver")
+    for name, ask in (("reload", stack.reload_workspace), ("assets", stack.list_assets)):
+        before = cpu_s(webserver)
+        found[f"{name}_s"] = ask()
+        found[f"{name}_webserver_cpu_s"] = cpu_s(webserver) - before
     return found
 
 

@@ -67,6 +67,13 @@ def _rows(figure: dict[str, Any]) -> list[Row]:
         ("daemon, from start to all loaded, s", figure["daemon_load_s"], Holds.WHEN_QUIET),
         ("daemon, from start to all loaded, CPU s", figure["daemon_load_cpu_s"], Holds.ABOUT),
         ("reload of the workspace, s", figure["reload_s"], Holds.WHEN_QUIET),
+        *(
+            (f"{what}, CPU s of the webserver", figure.get(f"{name}_webserver_cpu_s"), Holds.ABOUT)
+            for what, name in (
+                ("reload of the workspace", "reload"),
+                ("list of all assets", "assets"),
+            )
+        ),
         ("lateness of ticks, s: median", figure.get("tick_lateness_s_median"), Holds.WHEN_QUIET),
         ("lateness of ticks, s: p95", figure.get("tick_lateness_s_p95"), Holds.WHEN_QUIET),
         *_runs(f"{rate['runs']} runs in {figure['load']['over_s'] / 60:.0f} min", rate),

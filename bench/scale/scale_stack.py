@@ -26,6 +26,8 @@ _STARTS_WITHIN_S = 1800
 _LOADED = """{ workspaceOrError { ... on Workspace { locationEntries {
   name locationOrLoadError { __typename } } } } }"""
 _RELOAD = "mutation { reloadWorkspace { __typename } }"
+# What the page of all assets asks for, in short.
+_ASSETS = "{ assetNodes { id assetKey { path } groupName dependencyKeys { path } } }"
 _START_SCHEDULE = """
 mutation Start($selector: ScheduleSelector!) {
   startSchedule(scheduleSelector: $selector) { __typename ... on PythonError { message } }
@@ -106,6 +108,13 @@ class ScaleStack(Stack):
         """Have the webserver load all locations again; seconds."""
         began = time.monotonic()
         self.ask_patiently(_RELOAD)
+        return time.monotonic() - began
+
+    def list_assets(self) -> float:
+        """Ask the webserver for all assets and what they depend on; seconds."""
+        began = time.monotonic()
+        found = self.ask_patiently(_ASSETS)["assetNodes"]
+        assert len(found) == self.size.locations * self.size.assets
         return time.monotonic() - began
 
     def start_schedules(self) -> None:
