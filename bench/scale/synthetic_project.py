@@ -1,8 +1,7 @@
 """A copy of the project with many code locations that share one image.
 
-The locations are added as `make location` adds one. What they do not have in common with one that
-a person would write stands in an additional Compose file: all use the first one's image, and each
-is told its name.
+The locations are added as `make location` adds one. What differs from one that a person would
+write is in an additional Compose file: all use the first one's image, and each is told its name.
 """
 
 from __future__ import annotations

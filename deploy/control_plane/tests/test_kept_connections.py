@@ -77,7 +77,9 @@ def test_a_server_that_was_replaced_is_noticed() -> None:
     server.stop(grace=None).wait()
 
 
-def test_a_name_with_another_address_is_connected_to_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_another_address_gets_another_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first, first_port = serve(Servicer("first"))
     second, second_port = serve(Servicer("second"))
     client = DagsterGrpcClient(host="127.0.0.1", port=first_port)

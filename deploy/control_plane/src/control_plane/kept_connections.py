@@ -56,7 +56,7 @@ class KeptConnections:
         )
 
     def server_id(self, client: DagsterGrpcClient, request: Any, timeout: int) -> Any:
-        """The answer. After an error, or when the name has another address, it connects anew."""
+        """The answer. A new connection follows an error, or another address of the name."""
         connection = self._connection(client)
         try:
             return connection.stub.GetServerId(request, metadata=client.metadata, timeout=timeout)
@@ -76,7 +76,7 @@ class KeptConnections:
         return connection
 
     def _close(self, client: DagsterGrpcClient, connection: _Connection) -> None:
-        # Another thread may have connected anew meanwhile.
+        # Another thread may have a new one by now.
         if self._by_client.get(client) is connection:
             del self._by_client[client]
         connection.close()
