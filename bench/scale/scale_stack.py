@@ -153,9 +153,11 @@ class ScaleStack(Stack):
 
 @contextmanager
 def running(stack: ScaleStack, keep: bool) -> Iterator[None]:
-    """The stack is up; unless it is kept, it is gone afterwards."""
+    """The stack is prepared; unless it is kept, it is gone afterwards."""
     try:
         stack.prepare()
+        # One that an earlier run has left, whose start would not be one.
+        stack.down()
         yield
     except AssertionError:
         stack.report()
