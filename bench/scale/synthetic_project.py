@@ -51,11 +51,12 @@ def with_locations(root: Path, names: Sequence[str]) -> Project:
 
 def additions(size: Size) -> dict[str, Any]:
     """What the synthetic services have beside what `make location` writes."""
-    image = f"${{COMPOSE_PROJECT_NAME}}/{size.names[0]}:live"
+    shared = f"${{COMPOSE_PROJECT_NAME}}/{size.names[0]}:live"
     return {
         "services": {
             name: {
-                "image": image,
+                # By the setting that `make deploy` gives a location's image with.
+                "image": f"${{{name.upper()}_IMAGE:-{shared}}}",
                 "environment": {
                     "DAGSTER_LOCATION_NAME": name,
                     "SYNTHETIC_ASSETS": str(size.assets),

@@ -43,9 +43,10 @@ def test_each_location_is_a_service_as_make_location_writes_it(services: dict[st
 
 def test_all_use_one_image_and_know_their_own_name(services: dict[str, Any]) -> None:
     added = synthetic_project.additions(SIZE)["services"]
-    assert {each["image"] for each in added.values()} == {
-        "${COMPOSE_PROJECT_NAME}/synthetic_1:live"
-    }
+    assert [each["image"] for each in added.values()] == [
+        f"${{{setting}:-${{COMPOSE_PROJECT_NAME}}/synthetic_1:live}}"
+        for setting in ("SYNTHETIC_1_IMAGE", "SYNTHETIC_2_IMAGE")
+    ]
     for name, each in added.items():
         assert name in services
         assert each["environment"] == {"DAGSTER_LOCATION_NAME": name, "SYNTHETIC_ASSETS": "7"}
