@@ -76,7 +76,7 @@ def _rows(figure: dict[str, Any]) -> list[Row]:
         ),
         ("lateness of ticks, s: median", figure.get("tick_lateness_s_median"), Holds.WHEN_QUIET),
         ("lateness of ticks, s: p95", figure.get("tick_lateness_s_p95"), Holds.WHEN_QUIET),
-        *_runs(f"{rate['runs']} runs in {figure['load']['over_s'] / 60:.0f} min", rate),
+        *_runs("steady runs", rate),
         ("event rows of a run", rate.get("events_per_run"), Holds.ALWAYS),
         ("bytes of its event rows", rate.get("event_bytes_per_run"), Holds.ALWAYS),
         (
@@ -85,8 +85,8 @@ def _rows(figure: dict[str, Any]) -> list[Row]:
             Holds.ALWAYS,
         ),
         ("connections of Postgres: idle", figure["idle_connections"], Holds.ALWAYS),
-        *_runs(f"{burst['runs']} runs at once", burst),
-        ("runs a minute in the burst", burst.get("runs_per_minute"), Holds.WHEN_QUIET),
+        *_runs("burst", burst),
+        ("burst: runs a minute", burst.get("runs_per_minute"), Holds.WHEN_QUIET),
     ]
 
 
@@ -136,9 +136,11 @@ def _origin(figure: dict[str, Any]) -> str:
         else f" Others used {_others(figure):.1f} cores meanwhile: (1) has no figure, (2) is about"
         " so much."
     )
+    load = figure["load"]
     return (
         f"- {figure['locations']} locations of {figure['assets']} assets, standby"
-        f" {figure['standby']}: {figure['date']}, {figure['machine']}.{busy}"
+        f" {figure['standby']}: {load['runs']} runs in {load['over_s'] / 60:.0f} min, then"
+        f" {load['burst']} at once; {figure['date']}, {figure['machine']}.{busy}"
     )
 
 

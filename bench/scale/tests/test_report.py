@@ -13,7 +13,11 @@ def figure(locations: int, quiet: bool) -> dict[str, Any]:
     runs = {"runs": 20, "queue_wait_s_median": 0.125, "database_bytes_per_run": 1000.0}
     return {
         **{"locations": locations, "assets": 100, "standby": 0, "quiet": quiet},
-        **{"date": "2026-11-27", "machine": "2 CPUs", "load": {"over_s": 120}},
+        **{
+            "date": "2026-11-27",
+            "machine": "2 CPUs",
+            "load": {"runs": 60, "over_s": 180, "burst": 20},
+        },
         **{"busy_before": 1.5, "idle_others_cores": 0.0},
         "memory_mib": {**dict.fromkeys(services, 50.0), "code servers": 100.0 * locations},
         "idle_cpu_percent": {
