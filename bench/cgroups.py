@@ -20,7 +20,7 @@ def cpu_s(pid: int) -> float:
 
 
 def memory_mib(pid: int) -> float:
-    """MiB of the container that a process is in, without cached files, as `docker stats` shows it."""
+    """MiB of the container that a process is in without cached files, as `docker stats` says."""
     for folder in _folders(pid, "memory"):
         for usage, inactive in (
             ("memory.usage_in_bytes", "total_inactive_file"),

@@ -257,7 +257,7 @@ def seconds(duration: str) -> int:
 
 
 def _probe(healthcheck: Mapping[str, Any] | None) -> dict[str, Any]:
-    """By default that of deploy/code_location/Dockerfile; more often, as it also tells readiness."""
+    """By default that of deploy/code_location/Dockerfile, and more often: it tells readiness."""
     test = (healthcheck or {}).get("test") or ["CMD", "probe"]
     command = ["/bin/sh", "-c", *test[1:]] if test[0] == "CMD-SHELL" else list(test[1:])
     return {
