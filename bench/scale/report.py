@@ -80,7 +80,7 @@ def _rows(figure: dict[str, Any]) -> list[Row]:
         ("event rows of a run", rate.get("events_per_run"), Holds.ALWAYS),
         ("bytes of its event rows", rate.get("event_bytes_per_run"), Holds.ALWAYS),
         (
-            "bytes of a run in the database, indexes included",
+            "growth of the database for each steady run, bytes",
             rate["database_bytes_per_run"],
             Holds.ALWAYS,
         ),
@@ -139,7 +139,7 @@ def _origin(figure: dict[str, Any]) -> str:
     load = figure["load"]
     return (
         f"- {figure['locations']} locations of {figure['assets']} assets, standby"
-        f" {figure['standby']}: {load['runs']} runs in {load['over_s'] / 60:.0f} min, then"
+        f" {figure['standby']}: {load['runs']} runs in {load['over_s']:.0f} s, then"
         f" {load['burst']} at once; {figure['date']}, {figure['machine']}.{busy}"
     )
 
