@@ -10,7 +10,6 @@ from pathlib import Path
 from stackctl.errors import USAGE, StackctlError
 
 LOCK = "deploy/control_plane/uv.lock"
-_MIGRATIONS = "https://docs.dagster.io/migration"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def check_asked(to: str, checkout: str) -> None:
 
 
 def check_direction(versions: Versions) -> None:
-    """Raise StackctlError for what is no upgrade, or none that this command can make."""
+    """Raise StackctlError unless this is an upgrade, and one that this command can make."""
     if _numbers(versions.to_dagster) < _numbers(versions.dagster):
         raise StackctlError(
             f"Dagster {versions.dagster} runs, and this checkout has the older"
