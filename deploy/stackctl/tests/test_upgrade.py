@@ -22,7 +22,7 @@ def test_the_version_of_this_checkout_is_read_from_its_lock_file(tmp_path: Path)
     pinned = (ROOT / "deploy/control_plane/pyproject.toml").read_text()
     assert f'"dagster=={versions.locked(ROOT / versions.LOCK)}"' in pinned
     (tmp_path / "uv.lock").write_text('[[package]]\nname = "other"\n')
-    with pytest.raises(StackctlError, match="names no version of dagster"):
+    with pytest.raises(StackctlError, match=r"names no version of dagster"):
         versions.locked(tmp_path / "uv.lock")
 
 
@@ -63,7 +63,7 @@ def test_nothing_to_do_where_neither_images_nor_postgres_differ() -> None:
 def test_the_version_of_postgres() -> None:
     said = "postgres (PostgreSQL) 17.6 (Debian 17.6-1.pgdg13+1)\n"
     assert versions.postgres_version(said) == "17.6"
-    with pytest.raises(StackctlError, match="does not say its version: 'bash"):
+    with pytest.raises(StackctlError, match=r"does not say its version: 'bash"):
         versions.postgres_version("bash: postgres: not found")
 
 
@@ -73,19 +73,19 @@ def test_services_that_are_not_well_are_named() -> None:
     done = {"State": {"Status": "exited", "ExitCode": 0}}
     preflight.check_well(services, {"web": running, "once": done})
     failed = {"State": {"Status": "exited", "ExitCode": 1}}
-    with pytest.raises(StackctlError, match="well: web is not there, once is exited. Fix: make d"):
+    with pytest.raises(StackctlError, match=r"well: web is not there, once is exited. Fix: make d"):
         preflight.check_well(services, {"once": failed})
     sick = {"State": {"Status": "running", "Health": {"Status": "unhealthy"}}}
-    with pytest.raises(StackctlError, match="well: web is unhealthy. Fix: make doctor"):
+    with pytest.raises(StackctlError, match=r"well: web is unhealthy. Fix: make doctor"):
         preflight.check_well(services, {"web": sick, "once": done})
 
 
 def test_a_backup_service_and_room_are_needed() -> None:
     preflight.check_backups({"backup": {}})
-    with pytest.raises(StackctlError, match="Fix: add backup to COMPOSE_PROFILES in .env"):
+    with pytest.raises(StackctlError, match=r"Fix: add backup to COMPOSE_PROFILES in .env"):
         preflight.check_backups({})
     preflight.check_room(10**9, 4 * 10**9)
-    with pytest.raises(StackctlError, match="has 3.9 GB free, .* may take 4.0 GB. Fix: make room"):
+    with pytest.raises(StackctlError, match=r"has 3.9 GB free, .* may take 4.0 GB. Fix: make room"):
         preflight.check_room(10**9, 39 * 10**8)
 
 
@@ -93,11 +93,11 @@ def test_a_range_of_addresses_that_nobody_has() -> None:
     assert trial.free_range(["172.17.0.0/16", "fd00::/64"]) == "198.18"
     assert trial.free_range(["198.18.0.32/27"]) == "198.19"
     assert trial.free_range(["198.18.0.32/27"], "10.77") == "10.77"
-    with pytest.raises(StackctlError, match="addresses of 198.18 and 198.19, .* TRIAL_SUBNETS=10"):
+    with pytest.raises(StackctlError, match=r"addresses of 198.18 and 198.19, .* TRIAL_SUBNETS=10"):
         trial.free_range(["198.18.0.0/27", "198.19.0.0/27"])
-    with pytest.raises(StackctlError, match="addresses of 10.77, "):
+    with pytest.raises(StackctlError, match=r"addresses of 10.77, "):
         trial.free_range(["10.0.0.0/8"], "10.77")
-    with pytest.raises(StackctlError, match="TRIAL_SUBNETS is 'x': not two numbers"):
+    with pytest.raises(StackctlError, match=r"TRIAL_SUBNETS is 'x': not two numbers"):
         trial.free_range([], "x")
 
 
@@ -175,7 +175,7 @@ def test_the_copy_is_cut_off() -> None:
 
 def test_a_location_in_the_hosts_network_cannot_be_cut_off() -> None:
     services = CONFIG["services"] | {"elt": LOCATION | {"network_mode": "host"}}
-    with pytest.raises(StackctlError, match="elt has network_mode 'host', .* Fix: give it net"):
+    with pytest.raises(StackctlError, match=r"elt has network_mode 'host', .* Fix: give it net"):
         copy_config(CONFIG | {"services": services}, ["elt"], {})
 
 

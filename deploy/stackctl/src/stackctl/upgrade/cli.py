@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +21,10 @@ from stackctl.stack import Stack
 from stackctl.upgrade import images, preflight, record, report, switch, trial
 from stackctl.upgrade.record import LIVE, SWITCHING, UNDONE, Upgrade
 
+_UNFINISHED = (
+    "the upgrade is neither live nor undone. Fix: make upgrade finishes it; make upgrade-back"
+    " undoes it"
+)
 REPORTS = ROOT / ".artifacts/upgrade"
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -49,18 +53,14 @@ def upgrade(
                 f" was brought live, at {last.at}. make upgrade-back undoes it."
             )
             _confirm("This finishes it.", yes)
-            _bring_live(stack, last)
-            return
-        planned = _try(stack, to, [each for each in accept.split(",") if each], subnets)
-        if planned is None:
-            return
-        if try_only:
-            say("Nothing was changed. To go on: make upgrade")
-            return
-        _confirm(f"This brings Dagster {planned.to_dagster} live.", yes)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        planned = replace(planned, at=now)
-        images.keep_former(planned.former)
+            planned = replace(last, new=_again(stack, last.new))
+        else:
+            accepted = [each for each in accept.split(",") if each]
+            tried = _try(stack, to, accepted, subnets, lambda: _may_go_on(try_only, yes))
+            if tried is None:
+                return
+            planned = replace(tried, at=datetime.now(UTC).isoformat(timespec="milliseconds"))
+            images.keep_former(planned.former)
         record.write(stack, planned)
         _bring_live(stack, planned)
 
@@ -84,7 +84,8 @@ def upgrade_back(yes: Yes = False) -> None:
         say(f"{len(since)} runs were created since the switch at {last.at}; listed in {written}")
         if last.keeps_data:
             _confirm(f"This brings Dagster {last.dagster} back. All data and runs stay.", yes)
-            _undo(stack, last)
+            with _named_when_unfinished():
+                _undo(stack, last)
         else:
             _confirm(
                 f"This brings Dagster {last.dagster} back, and both databases to {last.at}: those"
@@ -106,21 +107,49 @@ def _alone(stack: Stack) -> Iterator[None]:
         yield
 
 
-def _try(stack: Stack, to: str, accepted: list[str], subnets: str) -> Upgrade | None:
-    """What may go live; None where there is nothing to do. Raises StackctlError."""
+def _may_go_on(try_only: bool, yes: bool) -> bool:
+    if try_only:
+        say("Nothing was changed. To go on: make upgrade")
+        return False
+    _confirm("This brings it live.", yes)
+    return True
+
+
+def _again(stack: Stack, new: dict[str, str]) -> dict[str, str]:
+    """The images of an interrupted upgrade; built again if they are gone."""
+    if all(inspect("image", image) for image in new.values()):
+        return new
+    with step("Building the new control plane again"):
+        return images.build(stack)
+
+
+def _try(
+    stack: Stack, to: str, accepted: list[str], subnets: str, may_go_on: Callable[[], bool]
+) -> Upgrade | None:
+    """What may go live; None where there is nothing to do, or it may not. Raises StackctlError."""
     ready = preflight.look(stack, to)
+    found = None
     try:
-        versions = ready.versions
-        if versions.is_current:
-            say(f"Dagster {versions.dagster} of this checkout runs already, nothing to do")
-            return None
-        subnets = trial.free_range(trial.taken_subnets(), subnets)
-        with step("Making a backup"):
-            backup = backup_cli.ask_service("now")["id"]
-        with trial.copied(stack, ready.backups, backup, subnets, ready.new) as copy:
-            findings = trial.examine(copy, ready.locations)
+        if ready.versions.is_current:
+            say(f"Dagster {ready.versions.dagster} of this checkout runs already, nothing to do")
+        else:
+            tried = _tried(stack, ready, accepted, subnets)
+            found = tried if may_go_on() else None
+        return found
     finally:
-        images.forget_next(ready.new)
+        # The only names that they have, until they are live.
+        if found is None:
+            images.forget_next(ready.new)
+
+
+def _tried(stack: Stack, ready: preflight.Ready, accepted: list[str], subnets: str) -> Upgrade:
+    """What the trial and its report come to. Raises StackctlError for a location that fails."""
+    versions = ready.versions
+    subnets = trial.free_range(trial.taken_subnets(), subnets)
+    with step("Making a backup"):
+        backup = backup_cli.ask_service("now")["id"]
+    with trial.copied(stack, ready.backups, backup, subnets, ready.new) as copy:
+        findings = trial.examine(copy, ready.locations)
     lines = report.report(versions, findings, backup, ready.reconfigured)
     for line in lines:
         out.print(line, markup=False)
@@ -151,24 +180,31 @@ def _bring_live(stack: Stack, upgrade: Upgrade) -> None:
     try:
         switch.exchange(stack, upgrade.new, bool(upgrade.schema))
         switch.verify(stack, upgrade.to_dagster, upgrade.locations)
-    except switch.NotVerified as error:
+    except (switch.NotVerified, DockerError) as error:
         if not upgrade.keeps_data or upgrade.reconfigured:
             raise StackctlError(
-                f"Dagster {upgrade.to_dagster} is live and not right: {error}. Going back is not"
+                f"Dagster {upgrade.to_dagster} was brought live, and: {error}. Going back is not"
                 f" safe without you: {_why_not_safe(upgrade)}. Fix: make upgrade-back"
             ) from None
-        say(f"not right: {error}")
-        _undo(stack, upgrade)
+        say(f"going back, because: {error}")
+        with _named_when_unfinished():
+            _undo(stack, upgrade)
         raise StackctlError(
             f"went back to Dagster {upgrade.dagster}, no data were lost: {error}", ROLLED_BACK
         ) from None
-    except (DockerError, Interrupted) as error:
-        raise StackctlError(
-            f"{str(error) or 'interrupted'}. The upgrade is not finished. Fix: make upgrade goes on"
-            " with it; make upgrade-back undoes it"
-        ) from None
+    except Interrupted:
+        raise StackctlError(_UNFINISHED) from None
     record.write(stack, replace(upgrade, phase=LIVE))
+    images.forget_next(upgrade.new)
     say(f"Dagster {upgrade.to_dagster} is live. Back to before: make upgrade-back")
+
+
+@contextmanager
+def _named_when_unfinished() -> Iterator[None]:
+    try:
+        yield
+    except (StackctlError, Interrupted) as error:
+        raise StackctlError(f"{error or 'interrupted'}: {_UNFINISHED}") from None
 
 
 def _undo(stack: Stack, upgrade: Upgrade) -> None:
@@ -176,6 +212,7 @@ def _undo(stack: Stack, upgrade: Upgrade) -> None:
     switch.exchange(stack, upgrade.former, False)
     switch.verify(stack, upgrade.dagster, upgrade.locations)
     record.write(stack, replace(upgrade, phase=UNDONE))
+    images.forget_next(upgrade.new)
 
 
 def _check_kept(stack: Stack, upgrade: Upgrade) -> None:
