@@ -196,6 +196,15 @@ def test_images_are_built_beside_those_that_run() -> None:
     assert images.former_name("h:5000/c/migrate:live") == "h:5000/c/migrate:before-upgrade"
 
 
+def test_what_others_need_is_exchanged_before_them() -> None:
+    assert images.needed_by_others(Stack(CONFIG)) == ["postgres"]
+    gateway = {"docker_gateway": {"condition": "service_healthy"}}
+    more = {"webserver": service(depends_on={"migrate": {}} | gateway)}
+    found = images.needed_by_others(Stack(CONFIG | {"services": CONFIG["services"] | more}))
+    assert set(found) == {"postgres", "migrate", "docker_gateway"}
+    assert found.index("postgres") < found.index("migrate")
+
+
 def test_what_a_migration_changes() -> None:
     before, after = frozenset({"column runs.a text", "revision 1"}), frozenset({"revision 2"})
     assert schema.changes(before, before) == []

@@ -178,8 +178,8 @@ def _tried(stack: Stack, ready: preflight.Ready, accepted: list[str], subnets: s
 
 def _bring_live(stack: Stack, upgrade: Upgrade) -> None:
     try:
-        switch.exchange(stack, upgrade.new, bool(upgrade.schema))
-        switch.verify(stack, upgrade.to_dagster, upgrade.locations)
+        since = switch.exchange(stack, upgrade.new, bool(upgrade.schema))
+        switch.verify(stack, upgrade.to_dagster, upgrade.locations, since)
     except (switch.NotVerified, DockerError) as error:
         if not upgrade.keeps_data or upgrade.reconfigured:
             raise StackctlError(
@@ -209,8 +209,9 @@ def _named_when_unfinished() -> Iterator[None]:
 
 def _undo(stack: Stack, upgrade: Upgrade) -> None:
     """Bring the former images live; the database stays."""
-    switch.exchange(stack, upgrade.former, False)
-    switch.verify(stack, upgrade.dagster, upgrade.locations)
+    record.write(stack, replace(upgrade, phase=SWITCHING))
+    since = switch.exchange(stack, upgrade.former, False)
+    switch.verify(stack, upgrade.dagster, upgrade.locations, since)
     record.write(stack, replace(upgrade, phase=UNDONE))
     images.forget_next(upgrade.new)
 

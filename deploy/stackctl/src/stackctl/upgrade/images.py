@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ def lasting(stack: Stack) -> list[str]:
     """Those of them that stay up, apart from one-shot ones."""
     services = stack.config["services"]
     return [name for name in own_services(stack) if services[name].get("restart") != "no"]
+
+
+def needed_by_others(stack: Stack) -> list[str]:
+    """Own services that others depend on, each after those that it depends on itself."""
+    services = stack.config["services"]
+    depends = {name: set(services[name].get("depends_on") or ()) for name in own_services(stack)}
+    wanted = {name for needs in depends.values() for name in needs} & depends.keys()
+    order = TopologicalSorter(depends).static_order()
+    return [name for name in order if name in wanted]
 
 
 def next_name(image: str) -> str:

@@ -11,7 +11,7 @@ from stackctl.stack import Stack
 _FILE = "/releases/upgrade.json"
 
 SWITCHING = "switching"
-"""The switch has begun. It can go on, or be undone."""
+"""Under way, or back. It can go on, or be undone."""
 LIVE = "live"
 """Verified. It can be undone."""
 UNDONE = "undone"

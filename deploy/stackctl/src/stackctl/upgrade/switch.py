@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from stackctl.console import say, step
@@ -30,41 +29,57 @@ class NotVerified(StackctlError):
     """What is live does not do what it should; the message says what."""
 
 
-def exchange(stack: Stack, to: Mapping[str, str], schema_changes: bool) -> None:
+def exchange(stack: Stack, to: Mapping[str, str], schema_changes: bool) -> float:
     """Bring images live, by their names, and migrate the database in between.
 
-    May be repeated after an interruption. Raises StackctlError.
+    The moment since which there was no daemon but the new one, in seconds since the epoch. May be
+    repeated after an interruption. Raises StackctlError.
     """
     services = images.lasting(stack)
     with step("Stopping the daemon: queued runs wait, those under way go on"):
         docker("compose", "stop", _DAEMON)
+    since = time.time()
     if schema_changes:
         with step("Stopping the UI, for the migration changes tables"):
             docker("compose", "stop", *(each for each in _WEBSERVERS if each in services))
     images.make_live(to)
     with step("Migrating the database"):
         docker("compose", "--progress=quiet", "run", "--rm", "--no-deps", "migrate")
+    with step("Exchanging what webserver and daemon need"):
+        for service in images.needed_by_others(stack):
+            _create(service)
     began = time.monotonic()
     with step("Exchanging webserver, daemon and what is beside them"):
-        # Made without being started, so that the webserver waits for no one-shot service.
-        docker("compose", "up", "--no-start", "--no-build", *services)
-        created = [
-            each["Id"]
-            for name, each in sorted(images.containers(stack).items(), key=_first_postgres)
-            if name in services and name != _DAEMON and each["State"]["Status"] == "created"
-        ]
-        if created:
-            docker("container", "start", *created)
+        _create(*services)
+        _start_created(stack, services)
         healthy = until(lambda: _is_healthy(stack, "webserver"), _HEALTHY_S, 0.2)
         away = time.monotonic() - began
         command = ("compose", "--progress=quiet", "up", "--detach", "--no-build", "--wait")
         docker(*command, *services)
     if healthy:
         say(f"  the UI was away for {away:.1f} s at most")
+    return since
 
 
-def _first_postgres(item: tuple[str, Any]) -> bool:
-    return item[0] != "postgres"
+def _create(*services: str) -> None:
+    """Replace containers whose image or settings changed by new ones, and start none.
+
+    One service at a time where others depend on it: Compose also replaces the containers of all
+    dependents in the same call, such as Postgres'.
+    """
+    docker("compose", "--progress=quiet", "up", "--no-start", "--no-build", *services)
+
+
+def _start_created(stack: Stack, services: list[str]) -> None:
+    """Start what was replaced, Postgres first, so that the UI waits for no one-shot service."""
+    found = images.containers(stack)
+    names = [
+        name
+        for name in services
+        if name != _DAEMON and name in found and found[name]["State"]["Status"] == "created"
+    ]
+    for name in sorted(names, key=lambda each: each != "postgres"):
+        docker("container", "start", found[name]["Id"])
 
 
 def _is_healthy(stack: Stack, service: str) -> bool:
@@ -73,13 +88,12 @@ def _is_healthy(stack: Stack, service: str) -> bool:
     return bool((state.get("Health") or {}).get("Status") == "healthy")
 
 
-def verify(stack: Stack, dagster: str, locations: list[str]) -> None:
+def verify(stack: Stack, dagster: str, locations: list[str], since: float) -> None:
     """Wait until the control plane is of this version, and does all that it should.
 
-    Its daemons have sent heartbeats since now, webserver and daemon have loaded the locations,
+    Its daemons have sent heartbeats after ``since`` (seconds since the epoch), webserver and daemon have loaded the locations,
     and a run of one succeeds. Raises NotVerified.
     """
-    since = datetime.now(UTC).timestamp()
     found: list[str] = []
 
     def is_right() -> bool:
@@ -97,7 +111,8 @@ def verify(stack: Stack, dagster: str, locations: list[str]) -> None:
         right = until(is_right, _VERIFY_S, 2)
     if not right:
         raise NotVerified("; ".join(found))
-    if locations:
+    # A control plane of before this command has no such run.
+    if locations and "check-run" in ControlPlane(stack).tell("--help"):
         with step(f"Launching a run of {locations[0]}"):
             _check_run(ControlPlane(stack), locations[0])
 
