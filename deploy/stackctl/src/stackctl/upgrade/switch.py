@@ -48,6 +48,8 @@ def exchange(stack: Stack, to: Mapping[str, str], schema_changes: bool) -> float
     with step("Exchanging what webserver and daemon need"):
         for service in images.needed_by_others(stack):
             _create(service)
+            if service in services:
+                _start_created(stack, [service])
     began = time.monotonic()
     with step("Exchanging webserver, daemon and what is beside them"):
         _create(*services)
@@ -71,15 +73,11 @@ def _create(*services: str) -> None:
 
 
 def _start_created(stack: Stack, services: list[str]) -> None:
-    """Start what was replaced, Postgres first, so that the UI waits for no one-shot service."""
+    """Start what was replaced, but for the daemon; `up` would run one-shot services before."""
     found = images.containers(stack)
-    names = [
-        name
-        for name in services
-        if name != _DAEMON and name in found and found[name]["State"]["Status"] == "created"
-    ]
-    for name in sorted(names, key=lambda each: each != "postgres"):
-        docker("container", "start", found[name]["Id"])
+    for name in services:
+        if name != _DAEMON and name in found and found[name]["State"]["Status"] == "created":
+            docker("container", "start", found[name]["Id"])
 
 
 def _is_healthy(stack: Stack, service: str) -> bool:
@@ -91,8 +89,8 @@ def _is_healthy(stack: Stack, service: str) -> bool:
 def verify(stack: Stack, dagster: str, locations: list[str], since: float) -> None:
     """Wait until the control plane is of this version, and does all that it should.
 
-    Its daemons have sent heartbeats after ``since`` (seconds since the epoch), webserver and daemon have loaded the locations,
-    and a run of one succeeds. Raises NotVerified.
+    Its daemons have sent heartbeats after ``since`` (seconds since the epoch), webserver and daemon
+    have loaded the locations, and a run of one succeeds. Raises NotVerified.
     """
     found: list[str] = []
 
