@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -185,7 +186,11 @@ def test_an_upgrade_is_tried_and_then_keeps_runs_and_queue(former: Stack) -> Non
     assert_goes_on(under_way)
     under_way.terminate()
     assert leftovers(stack) == []
-    again = stack.run("make", "upgrade", "YES=1")
+    # Plain Compose finds nothing to change.
+    services = stack.compose("ps", "--all", "--quiet")
+    stack.compose("up", "--detach", "--no-build")
+    assert stack.compose("ps", "--all", "--quiet") == services
+    again = make(stack, "upgrade")
     assert f"Dagster {PINNED} of this checkout runs already, nothing to do" in again
 
 
@@ -209,17 +214,89 @@ def marks(run: Run) -> list[int]:
     return [int(each) for each in re.findall(r"'message': 'second (\d+)'", run.text())]
 
 
+@contextmanager
+def changed(stack: Stack, name: str, text: str) -> Iterator[None]:
+    """The checkout with a file of another content, or with one more."""
+    path = stack.folder / name
+    before = path.read_text() if path.exists() else None
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_text(before)
+
+
 @pytest.mark.long
 def test_back_and_what_came_since_is_named(former: Stack) -> None:
     stack = former
     since = launch(stack, "scenarios", "tick_job")
     since.wait()
-    said = stack.run("make", "upgrade-back", "YES=1")
+    said = make(stack, "upgrade-back")
     assert version(stack) == FORMER
-    [path] = re.findall(r"listed in (\S+)", said)
-    assert since.id in (stack.folder / path).read_text()
+    assert since.id in runs_since(stack, said)
     # No table had changed: nothing is lost.
     assert since.status == "SUCCESS"
     launch(stack, "scenarios", "tick_job").wait()
-    again = stack.run("make", "upgrade-back", "YES=1", check=False)
+    again = make(stack, "upgrade-back", check=False)
     assert "error: there is no upgrade to undo. Fix: " in again
+
+
+@pytest.mark.long
+def test_a_control_plane_that_does_not_come_up_is_taken_back(former: Stack) -> None:
+    stack = former
+    name = "deploy/control_plane/src/control_plane/daemon.py"
+    # On the copy there is no daemon, so that the trial does not see it.
+    broken = "raise SystemExit('it does not start')\n" + (REPOSITORY / name).read_text()
+    with changed(stack, name, broken.replace("from __future__ import annotations\n", "")):
+        said = make(stack, "upgrade", check=False)
+    assert f"went back to Dagster {FORMER}, no data were lost: " in said, said
+    assert version(stack) == FORMER
+    launch(stack, "scenarios", "tick_job").wait()
+
+
+@pytest.mark.long
+def test_an_interrupted_switch_is_told_and_finished(former: Stack) -> None:
+    stack = former
+    upgrade = begin(stack, "upgrade", "YES=1")
+    answer(upgrade, "Stopping the daemon")
+    for pid in stack.run("pgrep", "-f", f"{stack.folder}.*stackctl upgrade").split():
+        os.kill(int(pid), signal.SIGKILL)
+    upgrade.communicate()
+    said = make(stack, "upgrade")
+    assert f"An upgrade to Dagster {PINNED} by " in said and "was interrupted" in said
+    assert version(stack) == PINNED
+    launch(stack, "scenarios", "tick_job").wait()
+
+
+@pytest.mark.long
+def test_where_tables_changed_the_way_back_restores_the_moment_before(former: Stack) -> None:
+    stack = former
+    before = launch(stack, "scenarios", "tick_job")
+    before.wait()
+    index = "CREATE INDEX IF NOT EXISTS probe ON runs (status, run_id);\n"
+    with changed(stack, "deploy/postgres/dagster/92_probe.sql", index):
+        said = make(stack, "upgrade")
+    assert "adds index runs.probe" in said
+    since = launch(stack, "scenarios", "tick_job")
+    since.wait()
+    said = make(stack, "upgrade-back")
+    assert since.id in runs_since(stack, said)
+    [[count]] = stack.sql("SELECT count(*) FROM pg_indexes WHERE indexname = 'probe'", "dagster")
+    assert count == "0"
+    assert before.status == "SUCCESS"
+    assert stack.sql(f"SELECT 1 FROM runs WHERE run_id = '{since.id}'", "dagster") == []
+    launch(stack, "scenarios", "tick_job").wait()
+
+
+def make(stack: Stack, task: str, check: bool = True) -> str:
+    """What `make` says, without a question."""
+    return stack.run("make", task, "YES=1", f"TRIAL_SUBNETS={COPY_SUBNETS}", check=check)
+
+
+def runs_since(stack: Stack, said: str) -> str:
+    """The list of runs that the command has written."""
+    [path] = re.findall(r"listed in (\S+)", said)
+    return Path(stack.folder, path).read_text()
