@@ -2,9 +2,9 @@
 
 `make upgrade` launches one of each location in a copy of the stack, and one in the stack itself
 after the switch. By default it is a run of an existing job in which no step is selected: it has to
-be created, launched and given a worker, which loads the location's code and writes the run's events,
-and no op is executed. A location may name a job of its own by the tag `upgrade/check`; that one is
-executed in whole.
+be created, launched and given a worker, which loads the location's code and writes the run's
+events, and no op is executed. A location may name a job of its own by the tag `upgrade/check`; that
+one is executed in whole.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def exchange(stack: Stack, to: Mapping[str, str], schema_changes: bool) -> float
     with step("Stopping the daemon: queued runs wait, those under way go on"):
         docker("compose", "stop", _DAEMON)
     since = time.time()
+    began = time.monotonic()
     if schema_changes:
         with step("Stopping the UI, for the migration changes tables"):
             docker("compose", "stop", *(each for each in _WEBSERVERS if each in services))
@@ -50,7 +51,8 @@ def exchange(stack: Stack, to: Mapping[str, str], schema_changes: bool) -> float
             _create(service)
             if service in services:
                 _start_created(stack, [service])
-    began = time.monotonic()
+    if not schema_changes:
+        began = time.monotonic()
     with step("Exchanging webserver, daemon and what is beside them"):
         _create(*services)
         _start_created(stack, services)
