@@ -95,6 +95,7 @@ def upgrade_back(yes: Yes = False) -> None:
             images.make_live(last.former)
             restore(at=last.at, yes=True)
             record.write(stack, replace(last, phase=UNDONE))
+            images.forget_next(last.new)
         say(f"Dagster {last.dagster} runs again")
 
 

@@ -40,6 +40,7 @@ class Ready:
     locations: dict[str, tuple[str, bool]]
     """Of each, the version of Dagster in it, and whether it is loaded."""
     former: dict[str, str]
+    """Ids of the images that are built here, by name: those that run."""
     new: dict[str, str]
     reconfigured: list[str]
 
@@ -75,7 +76,7 @@ def look(stack: Stack, to: str) -> Ready:
         versions.to_dagster,
         versions.postgres,
         versions.to_postgres,
-        tuple(images.changed(former, new)),
+        tuple(images.changed(former, new | _postgres_image(stack))),
     )
     former = {name: image for name, image in former.items() if name in new}
     return Ready(backups, versions, before, former, new, images.reconfigured(stack))
@@ -140,6 +141,12 @@ def _dagster_in(container: str) -> str:
 
 def _running_postgres() -> str:
     return postgres_version(docker("compose", "exec", "-T", "postgres", "postgres", "--version"))
+
+
+def _postgres_image(stack: Stack) -> dict[str, str]:
+    """The id of the image that Compose would start, by its name; it is not built here."""
+    name = str(stack.config["services"]["postgres"]["image"])
+    return {name: str(inspect("image", name)[0]["Id"])}
 
 
 def _next_postgres(stack: Stack) -> str:

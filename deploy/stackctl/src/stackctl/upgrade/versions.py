@@ -14,7 +14,7 @@ LOCK = "deploy/control_plane/uv.lock"
 
 @dataclass(frozen=True)
 class Versions:
-    """Of Dagster and Postgres, such as 1.13.27 and 17.6; ``changed``: names of other images."""
+    """Of Dagster and Postgres, such as 1.13.27 and 17.6; ``changed``: names of images."""
 
     dagster: str
     to_dagster: str
