@@ -68,7 +68,7 @@ def test_the_version_of_postgres() -> None:
 
 
 def test_services_that_are_not_well_are_named() -> None:
-    services = {"web": {"restart": "unless-stopped"}, "once": {"restart": "no"}}
+    services = {"web": {"restart": "unless-stopped"}, "once": {}}
     running = {"State": {"Status": "running", "Health": {"Status": "healthy"}}}
     done = {"State": {"Status": "exited", "ExitCode": 0}}
     preflight.check_well(services, {"web": running, "once": done})

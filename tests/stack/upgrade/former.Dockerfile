@@ -13,5 +13,5 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && packages="$($pip freeze | sed -n "s/^\(dagster.*\)==\([0-9.]*\)\.${PINNED}$/\1==\2.${FORMER}/p")" \
  && $pip install --quiet --no-deps $packages \
  # A release of its own: its runs must not find the pinned one's image.
- && if [ -e .release ]; then printf 'former%.6s' "$(cat .release)" >release && cp release .release; fi
+ && if [ -e .release ]; then printf 'f0%.10s' "$(cat .release)" >release && cp release .release; fi
 USER 10001:10001

@@ -34,7 +34,12 @@ def own_services(stack: Stack) -> list[str]:
 def lasting(stack: Stack) -> list[str]:
     """Those of them that stay up, apart from one-shot ones."""
     services = stack.config["services"]
-    return [name for name in own_services(stack) if services[name].get("restart") != "no"]
+    return [name for name in own_services(stack) if not is_one_shot(services[name])]
+
+
+def is_one_shot(service: Mapping[str, Any]) -> bool:
+    """Whether a service ends by itself, as its restart policy says; Compose's default is none."""
+    return bool(service.get("restart", "no") == "no")
 
 
 def needed_by_others(stack: Stack) -> list[str]:

@@ -87,11 +87,11 @@ def check_well(services: Mapping[str, Any], found: Mapping[str, Mapping[str, Any
     problems = []
     for name, service in services.items():
         state = found[name]["State"] if name in found else {}
-        one_shot = service.get("restart") == "no"
         health = (state.get("Health") or {}).get("Status", "healthy")
-        if one_shot and state.get("Status") == "exited" and state.get("ExitCode") == 0:
+        if state.get("Status") == "running" and health == "healthy":
             continue
-        if not one_shot and state.get("Status") == "running" and health == "healthy":
+        has_ended_well = state.get("Status") == "exited" and state.get("ExitCode") == 0
+        if images.is_one_shot(service) and has_ended_well:
             continue
         status = state.get("Status", "not there")
         problems.append(f"{name} is {status if status != 'running' else health}")
