@@ -197,7 +197,8 @@ def test_images_are_built_beside_those_that_run() -> None:
 
 
 def test_what_others_need_is_exchanged_before_them() -> None:
-    assert images.needed_by_others(Stack(CONFIG)) == ["postgres"]
+    # By code locations, too.
+    assert images.needed_by_others(Stack(CONFIG)) == ["postgres", "migrate"]
     gateway = {"docker_gateway": {"condition": "service_healthy"}}
     more = {"webserver": service(depends_on={"migrate": {}} | gateway)}
     found = images.needed_by_others(Stack(CONFIG | {"services": CONFIG["services"] | more}))

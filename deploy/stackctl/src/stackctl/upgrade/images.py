@@ -46,7 +46,8 @@ def needed_by_others(stack: Stack) -> list[str]:
     """Own services that others depend on, each after those that it depends on itself."""
     services = stack.config["services"]
     depends = {name: set(services[name].get("depends_on") or ()) for name in own_services(stack)}
-    wanted = {name for needs in depends.values() for name in needs} & depends.keys()
+    everyones = {name for each in services.values() for name in each.get("depends_on") or ()}
+    wanted = everyones & depends.keys()
     order = TopologicalSorter(depends).static_order()
     return [name for name in order if name in wanted]
 
