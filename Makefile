@@ -1,7 +1,7 @@
 # Every daily task. `make` lists them; each is one line here and a script or a command elsewhere.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups backup-repository backup-copies backup-fetch restore restore-rehearse build deploy rollback releases diff watch location location-remove alert-channel alert-channel-remove alert-test alerts-check user user-remove sso-secret secrets-rotate audit sbom helm-values bundle unbundle dev test soak bench check lint format docs reset engine base-images
+.PHONY: help up down ps logs status doctor psql retention-plan retention backup backups backup-repository backup-copies backup-fetch restore restore-rehearse upgrade upgrade-back build deploy rollback releases diff watch location location-remove alert-channel alert-channel-remove alert-test alerts-check user user-remove sso-secret secrets-rotate audit sbom helm-values bundle unbundle dev test soak bench check lint format docs reset engine base-images
 
 UV := deploy/tools/uv
 CTL := deploy/stackctl
@@ -141,6 +141,15 @@ backup-fetch: ## D Bring the backups back from it, on a machine that has none: C
 
 restore-rehearse: ## D Restore the newest backup into a server of its own, and read every table
 	@$(TASK) restore-rehearse $(CTL)/stackctl rehearse
+
+##@ Upgrade
+
+# Values reach the shell as variables.
+upgrade: ## D Upgrade the control plane to this checkout's, tried on a copy first: TRY=1 reports only; TO=version
+	@$(TASK) upgrade $(CTL)/stackctl upgrade --to="$${TO-}" --accept="$${ACCEPT-}" $(if $(TRY),--try) $(if $(YES),--yes)
+
+upgrade-back: ## D Go back to before the last upgrade
+	@$(TASK) upgrade-back $(CTL)/stackctl upgrade-back $(if $(YES),--yes)
 
 ##@ Without a network
 

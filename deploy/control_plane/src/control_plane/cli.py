@@ -152,6 +152,40 @@ def runs_command(
         print(json.dumps(runs.unfinished(location)))
 
 
+@app.command("check-run")
+def check_run(
+    location: Annotated[str, typer.Argument(help="A code location.")],
+    url: WebserverUrl = "http://localhost:3000",
+) -> None:
+    """Create a run that shows whether runs of a location work; print it as JSON: id, job, named."""
+    from control_plane import check_runs
+
+    with one_line_errors():
+        print(json.dumps(check_runs.launch(url, location)))
+
+
+@app.command("await-run")
+def await_run(
+    run_id: Annotated[str, typer.Argument(help="A run's id.")],
+    seconds: Annotated[float, typer.Option(help="How long to wait at most.")] = 60,
+    url: WebserverUrl = "http://localhost:3000",
+) -> None:
+    """Wait until a run has ended; print its status."""
+    from control_plane import check_runs
+
+    with one_line_errors():
+        print(check_runs.await_end(url, run_id, seconds))
+
+
+@app.command("launch-run")
+def launch_run(run_id: Annotated[str, typer.Argument(help="A queued run's id.")]) -> None:
+    """Launch one queued run, as the daemon would; no other is touched."""
+    from control_plane import runs
+
+    with one_line_errors():
+        runs.launch(run_id)
+
+
 @app.command("await-release")
 def await_release(
     location: Annotated[str, typer.Argument(help="A code location.")],

@@ -18,11 +18,11 @@ from stackctl.errors import StackctlError
 def backup() -> None:
     """Make a backup now."""
     with step("Making a backup"):
-        made = _in_service("now")
+        made = ask_service("now")
     out.print(f"{made['id']}: {made['size'] / 1e6:,.1f} MB", markup=False)
 
 
-def _in_service(task: str) -> Any:
+def ask_service(task: str) -> Any:
     """The answer of a command in the service's own container, as JSON."""
     if not docker("compose", "ps", "--quiet", "--status=running", SERVICE).strip():
         raise StackctlError(
@@ -97,7 +97,7 @@ def _describe_offsite(results: dict[str, Any]) -> list[str]:
 def rehearse() -> None:
     """Restore the newest backup into a server of its own, and read every table."""
     with step("Rehearsing a restore"):
-        found = _in_service("rehearse")
+        found = ask_service("rehearse")
     out.print(
         f"{found['backup']} was restored: {found['tables']} tables, {found['rows']:,} rows,"
         f" {found['seconds']:g} s",

@@ -15,6 +15,7 @@ from stackctl.doctor.cli import doctor
 from stackctl.errors import INTERRUPTED, Interrupted, StackctlError
 from stackctl.kubernetes.cli import helm_values
 from stackctl.location.commands import app as location_app
+from stackctl.upgrade.cli import upgrade, upgrade_back
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +41,8 @@ for command in (
     backup_cli.fetch,
     doctor,
     helm_values,
+    upgrade,
+    upgrade_back,
 ):
     app.command()(command)
 app.command("backups")(backup_cli.list_backups)

@@ -54,6 +54,11 @@ INSTEAD = {
         " postgres_password, make dev"
     ),
     "sso-secret": _NO_LOGIN,
+    "upgrade": (
+        "it has no control plane of its own. Instead: make down, copy the folder .dev, make dev"
+        " of the new checkout, which migrates the data; the copy is the way back"
+    ),
+    "upgrade-back": "Instead: make down, put the copy of .dev back, make dev of the old checkout",
     "user": _NO_LOGIN,
     "user-remove": _NO_LOGIN,
 }

@@ -80,8 +80,16 @@ def _check_new_project(into: str) -> None:
 
 def _restore_beside(backups: Backups, project: str, options: list[str]) -> None:
     volumes = backups.create_volumes(project)
+    _say_restored(restore_volumes(backups, project, options, volumes))
+
+
+def restore_volumes(
+    backups: Backups, project: str, options: list[str], volumes: list[str]
+) -> dict[str, Any]:
+    """Fill new volumes of a project; its tables and rows. They are removed when that fails."""
     try:
-        _say_restored(backups.work(project, "restore", *options))
+        found: dict[str, Any] = backups.work(project, "restore", *options)
+        return found
     except BaseException:
         # Half of them would be taken for a stack's data.
         docker("volume", "rm", "--force", *volumes)

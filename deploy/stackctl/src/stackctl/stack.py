@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,13 +21,15 @@ class Stack:
     config: dict[str, Any]
 
     @classmethod
-    def load(cls, *options: str) -> Stack:
+    def load(cls, *options: str, environment: Mapping[str, str] | None = None) -> Stack:
         """Read docker-compose.yml, with `options` of Compose such as `--profile=*`.
 
-        Raises StackctlError that says what is invalid there.
+        ``environment`` has settings that go before those of .env. Raises StackctlError that says
+        what is invalid there.
         """
+        command = ("compose", *options, "config", "--format", "json")
         try:
-            return cls(json.loads(docker("compose", *options, "config", "--format", "json")))
+            return cls(json.loads(docker(*command, environment=environment)))
         except DockerError as error:
             raise StackctlError(f"docker-compose.yml or .env is invalid: {error}") from None
 
