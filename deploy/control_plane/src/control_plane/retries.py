@@ -91,11 +91,17 @@ class Retries(Endless):
         self._instance = instance
         self._workspace = workspace
         self._woken = threading.Event()
+        # Runs that say in their own row that they are to be retried, and perhaps nowhere else: what
+        # wrote that was cut off before the tag's row, by which a look finds them (run_writes.py).
+        # All that an earlier daemon left are among them.
+        self._unlisted: set[str] = set()
+        self._knows_earlier = False
         # Why a run's retry could not be made, as it was said last.
         self._said: dict[str, str] = {}
 
     def wake(self, failed_run: DagsterRun, workspace_context: object) -> None:
         """In the place of Dagster's own retry: a run has failed and may be due now."""
+        self._unlisted.add(failed_run.run_id)
         self._woken.set()
 
     def follow(self) -> None:
@@ -107,10 +113,12 @@ class Retries(Endless):
     def look(self) -> float:
         """Retry what is due; seconds until the next is, at most _LOOK_S."""
         self._submit_what_was_made()
+        since = datetime.now(UTC) - _WAITED_FOR
+        self._list(since)
         wanted = RunsFilter(
             statuses=[DagsterRunStatus.FAILURE],
             tags={WILL_RETRY_TAG: "true"},
-            updated_after=datetime.now(UTC) - _WAITED_FOR,
+            updated_after=since,
         )
         pause = _LOOK_S
         waiting: set[str] = set()
@@ -127,6 +135,19 @@ class Retries(Endless):
                 waiting.add(run.run_id)
         self._said = {id: said for id, said in self._said.items() if id in waiting}
         return pause
+
+    def _list(self, since: datetime) -> None:
+        """Have the tag's row written where it may be missing."""
+        if not self._knows_earlier:
+            failed = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=since)
+            for run in self._instance.get_runs(failed):
+                if run.tags.get(WILL_RETRY_TAG) == "true" and AUTO_RETRY_RUN_ID_TAG not in run.tags:
+                    self._unlisted.add(run.run_id)
+            self._knows_earlier = True
+        for run_id in list(self._unlisted):
+            if self._instance.has_run(run_id):
+                self._instance.add_run_tags(run_id, {WILL_RETRY_TAG: "true"})
+            self._unlisted.discard(run_id)
 
     def _submit_what_was_made(self) -> None:
         """Retries that an earlier daemon had made and not submitted."""

@@ -4,6 +4,11 @@ Dagster writes a run and then its tags, each committed by itself. Tags that the 
 used to leave a run without tags, which never started, timed out, and was retried: for ever, since
 retries are counted by tags. Now one sentence says what is too large, before anything is written,
 wherever the run comes from. deploy/postgres/dagster/2_runs.sql holds the same limits for all roles.
+
+Dagster keeps a run's tags twice, in the run's row and as rows of their own, and commits one after
+the other. What is cut off between the two, in a run's process too, leaves a tag in the first place
+alone: the run then is not among those with this tag, and would not be retried. So tags are written
+in one transaction here, and the rows that are missing are added.
 """
 
 from __future__ import annotations
@@ -59,7 +64,11 @@ def write_runs_whole(error: Callable[[str], Exception] = Unstorable) -> None:
     def add_run_tags(self: Any, run_id: str, new_tags: Mapping[str, str]) -> Any:
         problem = problem_of_tags(new_tags)
         refuse(problem and f"Run {run_id}: {problem}")
-        return internals.add_run_tags(self, run_id, new_tags)
+        with _one_transaction(self), self.connect() as connection:
+            # Dagster reads all tags and writes them back: another writer would undo these.
+            internals.lock_run(connection, run_id)
+            internals.add_run_tags(self, run_id, new_tags)
+            internals.add_missing_tags(connection, run_id, new_tags)
 
     internals.CONNECT.replace(_connect)
     internals.ADD_RUN.replace(add_run)

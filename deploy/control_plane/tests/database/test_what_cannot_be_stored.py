@@ -31,6 +31,7 @@ from control_plane import run_writes
 from control_plane.internals import run_writes as internals
 from control_plane.internals.webserver import shown_to_the_user
 from control_plane.planned_events import write_planned_events_at_once
+from control_plane.retries import Retries
 from control_plane.run_writes import TAG_LIMIT, Unstorable, write_runs_whole
 
 SHORTER = "Fix: shorten it; long values belong into the run configuration or the metadata"
@@ -213,6 +214,71 @@ def test_a_retry_that_cannot_be_made_is_the_last_one(
         if event.message == "Failed to retry run" and event.dagster_event
     ]
     assert len(said) == 1 and f"Unstorable: Run of job plain: {TOO_LARGE}" in said[0]
+
+
+def rows_of(postgres: Postgres, run_id: str) -> dict[str, str]:
+    """A run's tags, as they are found by."""
+    query = "SELECT key, value FROM run_tags WHERE run_id = %s AND key IN ('a', 'b')"
+    return dict(postgres.run("dagster", query, run_id))
+
+
+def test_tags_are_written_whole_or_not_at_all(
+    as_in_the_daemon: None, postgres: Postgres, dagster: DagsterInstance, new_run: NewRun
+) -> None:
+    run_id = new_run("elt").run_id
+    dagster.add_run_tags(run_id, {"a": "1"})
+    # What is cut off after the first of both statements.
+    postgres.run("dagster", "ALTER TABLE run_tags RENAME TO run_tags_away")
+    try:
+        with pytest.raises(sqlalchemy.exc.ProgrammingError):
+            dagster.add_run_tags(run_id, {"a": "2", "b": "2"})
+    finally:
+        postgres.run("dagster", "ALTER TABLE run_tags_away RENAME TO run_tags")
+    run = dagster.get_run_by_id(run_id)
+    assert run is not None and run.tags["a"] == "1" and "b" not in run.tags
+    assert rows_of(postgres, run_id) == {"a": "1"}
+
+
+def test_a_tag_without_a_row_gets_one(
+    as_in_the_daemon: None, postgres: Postgres, dagster: DagsterInstance, new_run: NewRun
+) -> None:
+    run_id = new_run("elt").run_id
+    dagster.add_run_tags(run_id, {"a": "1", "b": "1"})
+    # As a process that was killed has left it.
+    postgres.run("dagster", "DELETE FROM run_tags WHERE run_id = %s AND key = 'a'", run_id)
+    dagster.add_run_tags(run_id, {"a": "1"})
+    assert rows_of(postgres, run_id) == {"a": "1", "b": "1"}
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "by an earlier daemon"])
+def test_a_run_that_says_so_in_its_own_row_alone_is_retried(
+    as_in_the_daemon: None,
+    postgres: Postgres,
+    dagster: DagsterInstance,
+    new_run: NewRun,
+    monkeypatch: pytest.MonkeyPatch,
+    is_told: bool,
+) -> None:
+    run = new_run("elt")
+    dagster.report_run_failed(run, "lost")
+    dagster.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    delete = "DELETE FROM run_tags WHERE run_id = %s AND key = 'dagster/will_retry'"
+    retried: list[str] = []
+    monkeypatch.setattr(
+        "control_plane.retries.retry_run", lambda failed, _workspace: retried.append(failed.run_id)
+    )
+    monkeypatch.setattr("control_plane.retries.is_to_be_retried", lambda _run, _instance: True)
+    thread = Retries(dagster, lambda: None)  # type: ignore[arg-type, return-value]
+    if is_told:
+        thread.look()
+        retried.clear()
+        dagster.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+        postgres.run("dagster", delete, run.run_id)
+        thread.wake(run, None)
+    else:
+        postgres.run("dagster", delete, run.run_id)
+    thread.look()
+    assert run.run_id in retried
 
 
 def planned(postgres: Postgres, run_id: str) -> list[Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as db
 from compose_run_launcher.private_names import Hook, needed_by
 
 _WHOLE = "creating runs whole or not at all"
@@ -27,6 +29,7 @@ with needed_by(_WHOLE):
     from dagster._core.storage.event_log.schema import (
         SqlEventLogStorageTable as SqlEventLogStorageTable,
     )
+    from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
     from dagster._core.storage.tags import BACKFILL_ID_TAG as BACKFILL_ID_TAG
     from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
     from dagster._core.storage.tags import PARTITION_SET_TAG as PARTITION_SET_TAG
@@ -54,6 +57,22 @@ HOOKS = (
 CONNECT, ADD_RUN, ADD_BACKFILL, ADD_RUN_TAGS, STORE_BATCH, *_, NEW_EVENT = HOOKS
 connect, add_run, add_backfill, add_run_tags, store_batch, *_ = (hook.original() for hook in HOOKS)
 row_of, _asset_values, handle_new_event = (hook.original() for hook in HOOKS[-3:])
+
+
+def lock_run(connection: db.Connection, run_id: str) -> None:
+    """Let other writers of this run wait until the transaction ends."""
+    connection.execute(
+        db.select(RunsTable.c.id).where(RunsTable.c.run_id == run_id).with_for_update()
+    )
+
+
+def add_missing_tags(connection: db.Connection, run_id: str, tags: Mapping[str, str]) -> None:
+    """Add the rows of those tags that have none."""
+    of_run = db.and_(RunTagsTable.c.run_id == run_id, RunTagsTable.c.key.in_(tags))
+    found = {row.key for row in connection.execute(db.select(RunTagsTable.c.key).where(of_run))}
+    if missing := [key for key in tags if key not in found]:
+        rows = [{"run_id": run_id, "key": key, "value": tags[key]} for key in missing]
+        connection.execute(RunTagsTable.insert(), rows)
 
 
 def asset_values(storage: PostgresEventLogStorage, event: Any, event_id: int) -> dict[str, Any]:
