@@ -28,6 +28,7 @@ from dagster._core.remote_origin import (
 )
 
 from control_plane import database
+from control_plane.connections import keep_connections
 from control_plane.instance import migrate_instance
 
 SQL = Path(__file__).parents[3] / "postgres"
@@ -158,22 +159,29 @@ def _run(user: str | None, folder: Path, program: str, *arguments: str) -> None:
     )
 
 
+def _kept(postgres: Postgres, role: str) -> DagsterInstance:
+    """An instance for all tests that keeps its connections, as the stack's processes do."""
+    instance = postgres.stack.enter_context(postgres.instance(role))
+    keep_connections(instance)
+    return instance
+
+
 @pytest.fixture(scope="session")
 def dagster(postgres: Postgres) -> DagsterInstance:
     """The control plane's instance."""
-    return postgres.stack.enter_context(postgres.instance("dagster"))
+    return _kept(postgres, "dagster")
 
 
 @pytest.fixture(scope="session")
 def elt(postgres: Postgres) -> DagsterInstance:
     """The instance of a run, or a code server, of elt."""
-    return postgres.stack.enter_context(postgres.instance("elt"))
+    return _kept(postgres, "elt")
 
 
 @pytest.fixture(scope="session")
 def analytics(postgres: Postgres) -> DagsterInstance:
     """The instance of a run, or a code server, of analytics."""
-    return postgres.stack.enter_context(postgres.instance("analytics"))
+    return _kept(postgres, "analytics")
 
 
 NewRun = Callable[..., DagsterRun]
