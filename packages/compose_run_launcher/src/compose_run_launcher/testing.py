@@ -14,13 +14,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from click.testing import CliRunner
 from dagster import instance_for_test
 from sqlalchemy import Engine, event
 
@@ -98,6 +99,22 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
             pytest.fail("the process that imports Dagster ended")
         yield Python(server.stdin, server.stdout, tmp_path_factory.mktemp("python"))
         server.stdin.close()
+
+
+def dagster_here(
+    command: Sequence[str], *, env: Mapping[str, str], **_options: object
+) -> Completed:
+    """What ``subprocess.run`` gives of ``python -m dagster ...``, in this process.
+
+    Most of the 3 s of CPU that such a command takes is importing Dagster.
+    """
+    from dagster._cli import create_dagster_cli
+
+    python, option, module, *arguments = command
+    if (python, option, module) != (sys.executable, "-m", "dagster"):
+        pytest.fail(f"not a command of Dagster: {command}")
+    done = CliRunner().invoke(create_dagster_cli(), arguments, env=env)
+    return Completed(command, done.exit_code, done.stdout, str(done.exception or ""))
 
 
 # What tests import makes hundreds of thousands of objects and no garbage: looking for some among
