@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ class Postgres:
     port: int
     folder: Path
     user: str | None
+    session: Any = None
 
     def program(self, name: str, *arguments: str) -> None:
         """One of Postgres' own."""
@@ -54,25 +55,37 @@ class Postgres:
 
     def stop(self) -> None:
         """End it as a crash does."""
+        self.session = None
         self.program("pg_ctl", "-D", "data", "-m", "immediate", "stop")
 
     def run(self, statement: str, *values: Any, role: str = "postgres") -> list[tuple[Any, ...]]:
-        """The rows of a statement, in a session of its own."""
-        with closing(
-            psycopg2.connect(
-                host="127.0.0.1", port=self.port, user=role, password=PASSWORD, dbname="dagster"
-            )
-        ) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement, values or None)
-                return cursor.fetchall() if cursor.description else []
+        """The rows of a statement: the superuser's in one session, of others in one each."""
+        if role != "postgres":
+            with closing(self.connect(role)) as connection:
+                return rows(connection, statement, values)
+        self.session = self.session or self.connect(role)
+        return rows(self.session, statement, values)
+
+    def connect(self, role: str) -> Any:
+        """A session of a role, which commits each statement."""
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user=role, password=PASSWORD, dbname="dagster"
+        )
+        connection.autocommit = True
+        return connection
 
     def pids(self) -> list[int]:
         """All processes of the server."""
         first = int((self.folder / "data/postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         return [first, *map(int, children)]
+
+
+def rows(connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What a statement gives; nothing of one without rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager
