@@ -32,7 +32,7 @@ def fruits(count: int, name: str) -> list[Fruit]:
 
 
 # Long names make it several chunks; a row costs as much time as its length.
-EXPECTED = fruits(2_000, NAME + "🍎" * 500)
+EXPECTED = fruits(1_200, NAME + "🍎" * 500)
 # More than a batch of Parquet, of 16,384 rows: one for each session.
 SHORT = fruits(20_000, NAME + "🍎" * 20)
 
@@ -181,7 +181,7 @@ def test_a_stream_that_fails_leaves_nothing(
         raise BadInput("file:///fruit.csv", "the file is gone")
 
     with pytest.raises(BadInput, match="the file is gone"):
-        load_ending(as_csv(), 3_000_000, fail)
+        load_ending(as_csv(), 2_000_000, fail)
     assert tables(warehouse) == []
 
 
@@ -205,7 +205,7 @@ def test_a_lost_session_ends_both(
             assert cursor.fetchall() == [(True,)]
 
     with pytest.raises((LoaderError, psycopg2.Error)):
-        load_ending(as_csv(), 3_000_000, terminate)
+        load_ending(as_csv(), 2_000_000, terminate)
     # Who has lost the first session cannot clean up; the next load does.
     assert tables(warehouse) == (["fruit__loading"] if lost == "first" else [])
     load_csv(OLD)
