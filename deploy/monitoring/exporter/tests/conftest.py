@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from control_plane.connections import keep_connections
 from dagster import DagsterInstance, DagsterRun
 from dagster._cli.api import _execute_run_command_body
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
@@ -41,7 +42,7 @@ def database(postgres: Postgres) -> Iterator[Database]:
 def dagster(
     postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DagsterInstance]:
-    """The control plane's instance."""
+    """The control plane's instance, which keeps its connections."""
     login = {
         "hostname": "127.0.0.1",
         "port": postgres.port,
@@ -55,6 +56,7 @@ def dagster(
     }
     home = str(tmp_path_factory.mktemp("home"))
     with DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides=overrides)) as instance:
+        keep_connections(instance)
         yield instance
 
 

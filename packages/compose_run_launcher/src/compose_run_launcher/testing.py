@@ -10,11 +10,14 @@ import gc
 import importlib.util
 import json
 import os
+import runpy
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -98,6 +101,29 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
             pytest.fail("the process that imports Dagster ended")
         yield Python(server.stdin, server.stdout, tmp_path_factory.mktemp("python"))
         server.stdin.close()
+
+
+def dagster_here(
+    command: Sequence[str], *, env: Mapping[str, str], **_options: object
+) -> Completed:
+    """What ``subprocess.run`` gives of ``python -m dagster ...``, in this process.
+
+    Most of the 3 s of CPU that such a command takes is importing Dagster.
+    """
+    python, option, module, *arguments = command
+    if (python, option) != (sys.executable, "-m"):
+        pytest.fail(f"not a command of this Python: {command}")
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        redirect_stdout(StringIO()) as output,
+        pytest.raises(SystemExit) as ended,
+    ):
+        for name, value in env.items():
+            patched.setenv(name, value)
+        patched.setattr(sys, "argv", [module, *arguments])
+        runpy.run_module(module, run_name="__main__")
+    code = ended.value.code
+    return Completed(command, code if isinstance(code, int) else int(bool(code)), output.getvalue())
 
 
 # What tests import makes hundreds of thousands of objects and no garbage: looking for some among

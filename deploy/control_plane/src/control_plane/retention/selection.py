@@ -119,13 +119,17 @@ PARAMETERS = {
 }
 
 # The events of a run that is removed which go: all but those of assets, which are its history, and
-# the times of steps that made one. Whoever names a batch of runs names it in `batch`.
+# the times of steps that made one. Whoever names a batch of runs names it in `batch`. Materialized:
+# for a run with more events than the statistics know of, Postgres would list these steps again for
+# each event.
 GOING_EVENTS = """
-    SELECT event_logs.id FROM event_logs LEFT JOIN (
+    WITH made AS MATERIALIZED (
         SELECT DISTINCT run_id, step_key FROM event_logs
         WHERE run_id = ANY (%(batch)s) AND asset_key IS NOT NULL
         AND dagster_event_type <> %(planned)s AND step_key IS NOT NULL
-    ) AS made ON made.run_id = event_logs.run_id AND made.step_key = event_logs.step_key
+    )
+    SELECT event_logs.id FROM event_logs
+    LEFT JOIN made ON made.run_id = event_logs.run_id AND made.step_key = event_logs.step_key
         AND event_logs.dagster_event_type = ANY (%(step_times)s)
     WHERE event_logs.run_id = ANY (%(batch)s) AND made.run_id IS NULL
         AND (event_logs.asset_key IS NULL OR event_logs.dagster_event_type = %(planned)s)
