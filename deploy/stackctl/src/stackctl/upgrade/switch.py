@@ -60,6 +60,7 @@ def exchange(stack: Stack, to: Mapping[str, str], schema_changes: bool) -> float
         away = time.monotonic() - began
         command = ("compose", "--progress=quiet", "up", "--detach", "--no-build", "--wait")
         docker(*command, *services)
+        _run_created(stack)
     if healthy:
         say(f"  the UI was away for {away:.1f} s at most")
     return since
@@ -80,6 +81,18 @@ def _start_created(stack: Stack, services: list[str]) -> None:
     for name in services:
         if name != _DAEMON and name in found and found[name]["State"]["Status"] == "created":
             docker("container", "start", found[name]["Id"])
+
+
+def _run_created(stack: Stack) -> None:
+    """Run one-shot services that were replaced and that only code locations wait for.
+
+    The others have run by now. Raises DockerError for one that fails.
+    """
+    found = images.containers(stack)
+    lasting = images.lasting(stack)
+    for name in images.own_services(stack):
+        if name not in lasting and name in found and found[name]["State"]["Status"] == "created":
+            docker("container", "start", "--attach", found[name]["Id"])
 
 
 def _is_healthy(stack: Stack, service: str) -> bool:
