@@ -186,7 +186,9 @@ def test_an_upgrade_is_tried_and_then_keeps_runs_and_queue(former: Stack) -> Non
     assert_goes_on(under_way)
     under_way.terminate()
     assert leftovers(stack) == []
-    # Plain Compose finds nothing to change.
+    # What runs once has run, and plain Compose finds nothing to change.
+    states = {name: container["State"]["Status"] for name, container in stack.containers()}
+    assert "created" not in states.values(), states
     services = {name: container["Id"] for name, container in stack.containers()}
     stack.compose("up", "--detach", "--no-build")
     assert {name: container["Id"] for name, container in stack.containers()} == services
