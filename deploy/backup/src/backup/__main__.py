@@ -16,6 +16,7 @@ import typer
 from backup import copies, making, offsite
 from backup.catalog import Backup, Catalog, parse_time
 from backup.errors import BackupError
+from backup.results import Results
 from backup.service import Schedules
 from backup.service import serve as serve_until_ended
 
@@ -164,8 +165,8 @@ def fetch_offsite(
         print(json.dumps(offsite.fetch(offsite.Repository(repository), Catalog(ROOT), copy, say)))
 
 
-def _results() -> offsite.Results:
-    return offsite.Results(making.SHOWN / "offsite.json")
+def _results() -> Results:
+    return Results(making.SHOWN / "offsite.json")
 
 
 def _chosen(catalog: Catalog, backup: str, at: str) -> Backup:

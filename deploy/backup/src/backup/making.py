@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backup import copies, programs, recovery
 from backup.catalog import Backup, Catalog, new_id, write_json
 from backup.errors import BackupError
+from backup.results import Results
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -233,8 +234,7 @@ def _copy_owned(source: str, target: str) -> None:
 
 def note(catalog: Catalog, **entries: Any) -> None:
     """Change entries of status.json, and show times and results to the metrics exporter."""
-    now = status(catalog) | entries
-    write_json(catalog.root / "status.json", now)
+    now = _results(catalog).note(**entries)
     if SHOWN.is_dir():
         success, failure, rehearsal = (
             now.get(name) or {} for name in ("last_success", "last_failure", "rehearsal")
@@ -246,6 +246,8 @@ def note(catalog: Catalog, **entries: Any) -> None:
 
 def status(catalog: Catalog) -> dict[str, Any]:
     """What status.json says; empty before the first backup."""
-    path = catalog.root / "status.json"
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return found
+    return _results(catalog).read()
+
+
+def _results(catalog: Catalog) -> Results:
+    return Results(catalog.root / "status.json")

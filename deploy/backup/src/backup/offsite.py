@@ -21,9 +21,10 @@ from typing import Any
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from backup.catalog import Catalog, write_json
+from backup.catalog import Catalog
 from backup.errors import BackupError
 from backup.making import Say
+from backup.results import Results
 
 SECRETS = Path("/run/secrets")
 ALIVE = Path("/tmp/alive")  # noqa: S108 - a tmpfs of this container
@@ -180,22 +181,6 @@ def _summary(said: str) -> dict[str, Any]:
     """The last message of `restic backup --json`."""
     found: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
     return found
-
-
-@dataclass(frozen=True)
-class Results:
-    """What was done last and how it ended, in a file."""
-
-    file: Path
-
-    def read(self) -> dict[str, Any]:
-        """Empty before the first copy."""
-        found: dict[str, Any] = json.loads(self.file.read_text()) if self.file.exists() else {}
-        return found
-
-    def note(self, **entries: Any) -> None:
-        """Change entries."""
-        write_json(self.file, self.read() | entries)
 
 
 def copy_once(repository: Repository, catalog: Catalog, results: Results) -> None:
