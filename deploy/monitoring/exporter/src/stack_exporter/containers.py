@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 
+from stack_exporter.outside import TIMEOUT_S, ask
 from stack_exporter.series import Family, Row
 
 _PATH = "/v1.45/usage"
-_TIMEOUT_S = 8.0
 _LABELS = ("kind", "service")
 FAMILIES = (
     Family(
@@ -30,12 +29,12 @@ FAMILIES = (
 
 class _Connection(HTTPConnection):
     def __init__(self, file: Path) -> None:
-        super().__init__("docker", timeout=_TIMEOUT_S)
+        super().__init__("docker", timeout=TIMEOUT_S)
         self._file = str(file)
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.settimeout(TIMEOUT_S)
         self.sock.connect(self._file)
 
 
@@ -62,14 +61,5 @@ class Containers:
         return [{**row, "one": 1, "cores": cores(str(row["id"]))} for row in rows]
 
     def _ask(self) -> list[Row]:
-        connection = _Connection(self._file)
-        try:
-            connection.request("GET", _PATH)
-            response = connection.getresponse()
-            body = response.read(4 << 20)
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise ValueError(f"the Docker gateway answers with {response.status}")
-        found: list[Row] = json.loads(body)
+        found: list[Row] = ask(_Connection(self._file), "the Docker gateway", "GET", _PATH)
         return found

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -67,19 +68,20 @@ CERTIFICATE_FAMILIES = (
 def locations(host: str, port: int) -> list[Row]:
     """What the webserver says of each location. Raises OSError, ValueError or KeyError."""
     connection = HTTPConnection(host, port, timeout=TIMEOUT_S)
-    try:
-        headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/graphql", LOCATIONS_REQUEST, headers)
+    headers = {"Content-Type": "application/json"}
+    found = ask(connection, "the webserver", "POST", "/graphql", LOCATIONS_REQUEST, headers)
+    return [_location(entry) for entry in found["data"]["workspaceOrError"]["locationEntries"]]
+
+
+def ask(connection: HTTPConnection, who: str, *request: Any) -> Any:
+    """The JSON that ``who`` answers to one request. Raises OSError or ValueError."""
+    with closing(connection):
+        connection.request(*request)
         response = connection.getresponse()
         body = response.read(4 << 20)
-    finally:
-        connection.close()
     if response.status != 200:
-        raise ValueError(f"the webserver answers with {response.status}")
-    return [
-        _location(entry)
-        for entry in json.loads(body)["data"]["workspaceOrError"]["locationEntries"]
-    ]
+        raise ValueError(f"{who} answers with {response.status}")
+    return json.loads(body)
 
 
 def _location(entry: dict[str, Any]) -> Row:
