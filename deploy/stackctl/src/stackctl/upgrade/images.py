@@ -93,12 +93,12 @@ def build(stack: Stack) -> dict[str, str]:
 
 def live(stack: Stack) -> dict[str, str]:
     """The id of the image that each own service runs, by the image's name."""
-    services = stack.config["services"]
-    found = {}
-    for service, container in containers(stack).items():
-        if service in own_services(stack):
-            found[str(services[service]["image"])] = str(container["Image"])
-    return found
+    services, own = stack.config["services"], own_services(stack)
+    return {
+        str(services[name]["image"]): str(container["Image"])
+        for name, container in containers(stack).items()
+        if name in own
+    }
 
 
 def containers(stack: Stack) -> dict[str, dict[str, Any]]:
@@ -127,11 +127,11 @@ def reconfigured(stack: Stack) -> list[str]:
     wanted = dict(
         line.split() for line in docker("compose", "config", "--hash", "*").splitlines() if line
     )
-    label = "com.docker.compose.config-hash"
+    label, own = "com.docker.compose.config-hash", own_services(stack)
     return [
         name
         for name, container in containers(stack).items()
-        if name in own_services(stack) and container["Config"]["Labels"][label] != wanted.get(name)
+        if name in own and container["Config"]["Labels"][label] != wanted.get(name)
     ]
 
 

@@ -15,7 +15,6 @@ UNION ALL SELECT 'index ' || tablename || '.' || indexname FROM pg_indexes
 UNION ALL SELECT 'data migration ' || name FROM secondary_indexes
 UNION ALL SELECT 'revision ' || version_num FROM alembic_version
 """
-_SIZE = f"SELECT pg_database_size('{_DATABASE}')"
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,6 @@ class Database:
     def shape(self) -> frozenset[str]:
         """Its tables, columns, indexes and migrations."""
         return frozenset(self.rows(_SHAPE))
-
-    def size(self) -> int:
-        """In bytes."""
-        return int(self.rows(_SIZE)[0])
 
     def runs_since(self, time: str) -> list[str]:
         """Runs created from ``time`` (ISO 8601) on: id, job, status."""
