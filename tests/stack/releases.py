@@ -84,13 +84,13 @@ def stackctl(stack: Stack, *arguments: str) -> Said:
     return Said(process.returncode, text)
 
 
-def begin(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
+def begin(stack: Stack, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     """Start the command, in a process group of its own."""
     return subprocess.Popen(
         [_STACKCTL, *arguments],
         cwd=stack.folder,
         env=stack.environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,7 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backup_service import backed_up
 from harness import FULL, REPOSITORY, Stack, until
+from releases import begin, kill
 from runs import Run, launch
 
 _PROJECT = REPOSITORY / "deploy/control_plane/pyproject.toml"
@@ -50,26 +52,18 @@ def make_former(stack: Stack, image: str) -> None:
 @pytest.fixture(scope="module")
 def former(stack: Stack) -> Iterator[Stack]:
     """The stack with the former release, and backups."""
-    before = stack.settings.get("COMPOSE_PROFILES")
-    stack.settings["COMPOSE_PROFILES"] = ",".join(
-        filter(None, [stack.environment["COMPOSE_PROFILES"], "backup"])
-    )
-    with ThreadPoolExecutor(2) as pool:
-        building = pool.submit(stack.compose, "build", "--quiet", "backup")
-        list(pool.map(lambda image: make_former(stack, image), IMAGES))
-        building.result()
-    stack.compose("up", "--detach", "--no-build", "--wait")
-    assert version(stack) == FORMER
-    yield stack
-    for image in IMAGES:
-        name = f"{stack.project}/{image}"
-        stack.run("docker", "tag", f"{name}:pinned", f"{name}:live")
-        stack.run("docker", "rmi", f"{name}:pinned")
-    stack.compose("rm", "--stop", "--force", "backup")
-    if before is None:
-        del stack.settings["COMPOSE_PROFILES"]
-    else:
-        stack.settings["COMPOSE_PROFILES"] = before
+    with backed_up(stack):
+        with ThreadPoolExecutor(2) as pool:
+            building = pool.submit(stack.compose, "build", "--quiet", "backup")
+            list(pool.map(lambda image: make_former(stack, image), IMAGES))
+            building.result()
+        stack.compose("up", "--detach", "--no-build", "--wait")
+        assert version(stack) == FORMER
+        yield stack
+        for image in IMAGES:
+            name = f"{stack.project}/{image}"
+            stack.run("docker", "tag", f"{name}:pinned", f"{name}:live")
+            stack.run("docker", "rmi", f"{name}:pinned")
     stack.compose("up", "--detach", "--no-build", "--wait")
 
 
@@ -122,19 +116,6 @@ def answer(process: subprocess.Popen[str], line: str) -> str:
     raise AssertionError(said)
 
 
-def begin(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
-    """Start make, as somebody who is asked."""
-    return subprocess.Popen(
-        ["make", *arguments, f"TRIAL_SUBNETS={COPY_SUBNETS}"],
-        cwd=stack.folder,
-        env=stack.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -150,7 +131,8 @@ def test_what_cannot_be_is_refused(stack: Stack, arguments: list[str], words: st
 def test_an_upgrade_is_tried_and_then_keeps_runs_and_queue(former: Stack) -> None:
     stack = former
     before = locations_of(stack)
-    upgrade = begin(stack, "upgrade", f"TO={PINNED}")
+    asked = ("upgrade", f"--to={PINNED}", f"--subnets={COPY_SUBNETS}")
+    upgrade = begin(stack, *asked, stdin=subprocess.PIPE)
     said = answer(upgrade, "written: ")
     # Nobody has been asked yet, and nothing has happened to the stack.
     assert version(stack) == FORMER and leftovers(stack) == []
@@ -262,11 +244,9 @@ def test_a_control_plane_that_does_not_come_up_is_taken_back(former: Stack) -> N
 @pytest.mark.long
 def test_an_interrupted_switch_is_told_and_finished(former: Stack) -> None:
     stack = former
-    upgrade = begin(stack, "upgrade", "YES=1")
+    upgrade = begin(stack, "upgrade", "--yes", f"--subnets={COPY_SUBNETS}")
     answer(upgrade, "Stopping the daemon")
-    for pid in stack.run("pgrep", "-f", f"{stack.folder}.*stackctl upgrade").split():
-        os.kill(int(pid), signal.SIGKILL)
-    upgrade.communicate()
+    kill(upgrade, signal.SIGKILL)
     said = make(stack, "upgrade")
     assert f"An upgrade to Dagster {PINNED} by " in said and "was interrupted" in said
     assert version(stack) == PINNED
