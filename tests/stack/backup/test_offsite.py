@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from backup_service import listed
 from harness import Stack, until
 from landing import put
+from releases import begin, kill
 
 URL = "s3:http://store-elsewhere:8333/copies/stack"
 # Of a store that ends with the test.
@@ -123,3 +125,77 @@ def test_a_store_that_is_away_is_told_and_comes_back(backups: Stack, elsewhere: 
     finally:
         stack.run("docker", "unpause", elsewhere)
     until(lambda: _says_not(stack, "FAILED"), seconds=120)
+
+
+@pytest.mark.long
+def test_an_older_copy_comes_back_and_a_fetch_that_was_cut_off_leaves_nothing(
+    backups: Stack, elsewhere: str, tmp_path: Path
+) -> None:
+    stack = backups
+    stack.compose("up", "--detach", "--wait", "backup_offsite")
+    before = [each["id"] for each in listed(stack)["backups"]]
+    first = listed(stack)["status"]["offsite"]["success"]["id"]
+    stack.run("make", "backup")
+    until(lambda: _differs(stack, first), seconds=60)
+    stack.settings["BACKUPS"] = str(tmp_path)
+    try:
+        process = begin(stack, "fetch")
+        until(lambda: _is_there(tmp_path / "scratch/fetched"), seconds=30, every=0.02)
+        said = kill(process, signal.SIGINT)
+        assert process.returncode and "Traceback" not in said
+        assert listed(stack)["backups"] == []
+        stack.run("make", "backup-fetch", f"COPY={first}")
+        assert [each["id"] for each in listed(stack)["backups"]] == before
+    finally:
+        del stack.settings["BACKUPS"]
+
+
+def _differs(stack: Stack, copy: str) -> None:
+    assert listed(stack)["status"]["offsite"]["success"]["id"] != copy
+
+
+def _is_there(path: Path) -> None:
+    assert path.exists()
+
+
+@pytest.mark.long
+def test_a_lock_that_was_left_does_not_last_and_old_copies_go(
+    backups: Stack, elsewhere: str
+) -> None:
+    stack = backups
+    stack.compose("up", "--detach", "--wait", "backup_offsite")
+    until(lambda: _many(stack, 5), seconds=120)
+    # It holds its lock for as long as its input is open; then its container is killed.
+    inside = ("docker", "exec", stack.container("backup_offsite"), "sh", "-c")
+    environment = f". /run/secrets/environment; export {' '.join(KEYS)} RESTIC_REPOSITORY={URL}"
+    restic = f"set -a; {environment}; restic --password-file=/run/secrets/password"
+    stack.run(*inside, f"{restic} backup --quiet --stdin </dev/zero >/dev/null 2>&1 &")
+    until(lambda: _has_lock(stack, (*inside, f"{restic} list locks --no-lock")), seconds=30)
+    stack.compose("kill", "backup_offsite")
+    # The daily check is due.
+    results = f"{stack.project}_backup_status"
+    image = stack.inspect(stack.container("backup"))["Config"]["Image"]
+    remove = ("--entrypoint=rm", f"--volume={results}:/status", image, "/status/offsite.json")
+    stack.run("docker", "run", "--rm", *remove)
+    stack.compose("up", "--detach", "--wait", "backup_offsite")
+    until(lambda: _is_checked(stack), seconds=90)
+    stack.compose("stop", "backup_offsite")
+    # One of the hour, the newest, and those that came after the check.
+    assert len(copies(stack)) <= 4
+
+
+def copies(stack: Stack) -> list[str]:
+    """Ids of the copies that are elsewhere."""
+    return re.findall(r"^([0-9a-f]{8})  ", stack.run("make", "backup-copies"), re.MULTILINE)
+
+
+def _many(stack: Stack, least: int) -> None:
+    assert len(copies(stack)) >= least
+
+
+def _has_lock(stack: Stack, command: tuple[str, ...]) -> None:
+    assert stack.run(*command).strip()
+
+
+def _is_checked(stack: Stack) -> None:
+    assert listed(stack)["status"]["offsite"]["check"]["error"] == ""

@@ -115,10 +115,10 @@ class Repository:
             for each in sorted(found, key=lambda each: str(each["time"]))
         ]
 
-    def fetch(self, root: Path, copy: str) -> None:
-        """Fill the folder with what a copy holds; ``copy`` is an id or `latest`."""
+    def fetch(self, root: Path, copy: str, target: Path) -> None:
+        """Fill ``target`` with what a copy of ``root`` holds; ``copy`` is an id or `latest`."""
         self._run("cat", "config", "--no-lock", seconds=_OPEN_S)
-        self._run("restore", f"{copy}:{root}", f"--target={root}")
+        self._run("restore", f"{copy}:{root}", f"--target={target}")
 
     def _run(self, *arguments: str, seconds: float | None = None) -> str:
         if not self.url:
@@ -259,7 +259,17 @@ def fetch(repository: Repository, catalog: Catalog, copy: str, say: Say) -> int:
             f"there is a backup here already ({found[-1].id} is the newest of {len(found)});"
             " nothing was changed. Fix: restore from it, or an empty folder as BACKUPS in .env"
         )
+    if (catalog.root / "line").exists():
+        raise BackupError(
+            "the backup service has begun to receive a log here. Fix: make down, then an empty"
+            " folder as BACKUPS in .env"
+        )
     say(f"Fetching {'the newest copy' if copy == 'latest' else copy} from {repository.url}")
-    repository.fetch(catalog.root, copy)
+    # Cut off, it leaves nothing that looks like a backup.
     catalog.prepare()
+    target = catalog.scratch / "fetched"
+    repository.fetch(catalog.root, copy, target)
+    # Backups come last: with them all that they need is there.
+    for path in sorted(target.iterdir(), key=lambda each: each == target / catalog.base.name):
+        path.replace(catalog.root / path.name)
     return len(catalog.backups())
