@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,6 +172,25 @@ def test_a_failure_is_remembered(
         making.back_up(catalog, data, 7, SAID.append)
     assert "pg_basebackup" in making.status(catalog)["last_failure"]["error"]
     assert list(catalog.base.iterdir()) == []
+
+
+def test_a_new_line_is_received_once_its_first_file_is_there(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first backup's checkpoint may remove what the receiver begins with."""
+    monkeypatch.setattr(service, "RECEIVING", catalog.root / "receiving")
+    # A receiver that has been started and has not connected yet.
+    monkeypatch.setattr(wal, "receive", lambda _folder, _log: subprocess.Popen(["sleep", "60"]))
+    catalog.prepare()
+    catalog.begin_line(datetime.now(UTC))
+    receiver = service.Receiver(catalog, SAID.append)
+    for _ in range(2):
+        receiver.keep_going()
+        assert not receiver.is_receiving and not service.RECEIVING.exists()
+    (catalog.wal / catalog.line / "000000010000000000000001.gz.partial").touch()
+    receiver.keep_going()
+    assert receiver.is_receiving and service.RECEIVING.exists()
+    receiver.end()
 
 
 def test_a_service_that_was_away_for_too_long_begins_a_new_line(

@@ -205,4 +205,5 @@ def _many(stack: Stack, least: int) -> None:
 
 
 def _is_checked(stack: Stack) -> None:
-    assert listed(stack)["status"]["offsite"]["check"]["error"] == ""
+    check = listed(stack)["status"]["offsite"].get("check")
+    assert check and check["error"] == ""

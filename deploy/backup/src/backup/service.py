@@ -96,13 +96,22 @@ class Receiver:
 
     @property
     def is_receiving(self) -> bool:
-        """Whether the log is received now."""
+        """Whether the log is received now.
+
+        Before a line's first file is there, its slot keeps nothing: the checkpoint of a backup
+        would remove what the receiver is about to ask for.
+        """
+        return self._is_alive and any((self._catalog.wal / self._catalog.line).iterdir())
+
+    @property
+    def _is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def keep_going(self) -> None:
         """Begin, unless it goes on or has just failed."""
-        if self.is_receiving:
-            RECEIVING.touch()
+        if self._is_alive:
+            if self.is_receiving:
+                RECEIVING.touch()
             return
         self._look_at_end()
         if not self._pause.is_over():
